@@ -1,0 +1,132 @@
+"""Make the games of this folder: GNU Go 3.8 against itself, each game from its own seed.
+
+    python data/make_games.py                                  # the archive that lies here, again (an hour on two cores)
+    python data/make_games.py --games 20 --out mine.tar.gz     # a small one
+    python data/make_games.py --level 10 --games 500 --jobs 8 --out better.tar.gz
+
+Needs the program ``gnugo`` (Debian: ``apt-get install gnugo``). Finished games are kept beside the archive while it is
+made, so that a stopped run goes on where it was; the same options give the same archive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+SIZE = 19
+KOMI = 7.5
+LONGEST = 600  # plies; GNU Go ends its games well before
+
+
+class GnuGo:
+    """One GNU Go process and its GTP conversation."""
+
+    def __init__(self, program: str, level: int, seed: int) -> None:
+        command = [program, "--mode", "gtp", "--level", str(level), "--seed", str(seed), "--chinese-rules", "--never-resign"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def ask(self, command: str) -> str:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        lines = []
+        while (line := self.process.stdout.readline()) not in ("\n", ""):
+            lines.append(line.strip())
+        answer = " ".join(lines)
+        if not answer.startswith("="):
+            raise RuntimeError(f"GNU Go answered {answer!r} to {command!r}")
+        return answer[1:].strip()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def sgf_point(vertex: str) -> str:
+    if vertex == "PASS":
+        return ""
+    column = "ABCDEFGHJKLMNOPQRST".index(vertex[0])
+    return "abcdefghijklmnopqrs"[column] + "abcdefghijklmnopqrs"[SIZE - int(vertex[1:])]
+
+
+def play_game(program: str, level: int, seed: int) -> str:
+    """One game, as SGF."""
+    engine = GnuGo(program, level, seed)
+    try:
+        engine.ask(f"boardsize {SIZE}")
+        engine.ask(f"komi {KOMI}")
+        moves: list[tuple[str, str]] = []
+        while len(moves) < LONGEST and [move for _, move in moves[-2:]] != ["PASS", "PASS"]:
+            colour = "BW"[len(moves) % 2]
+            moves.append((colour, engine.ask(f"genmove {colour.lower()}")))
+        score = engine.ask("final_score")
+        name = f"GNU Go {engine.ask('version')} level {level}"
+    finally:
+        engine.close()
+    head = f"(;FF[4]GM[1]CA[UTF-8]SZ[{SIZE}]KM[{KOMI}]RU[Chinese]PB[{name}]PW[{name}]RE[{score}]GC[seed {seed}]\n"
+    body = "".join(f";{colour}[{sgf_point(vertex)}]" for colour, vertex in moves)
+    return head + body + ")\n"
+
+
+def write_archive(folder: Path, out: Path) -> None:
+    """A tar.gz of the folder's games whose bytes depend on the games alone."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=9) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+        for path in sorted(folder.glob("*.sgf")):
+            member = tarfile.TarInfo(f"gnugo-selfplay/{path.name}")
+            member.size = path.stat().st_size
+            member.mode = 0o644
+            with path.open("rb") as file:
+                tar.addfile(member, file)
+    out.write_bytes(packed.getvalue())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", type=int, default=300)
+    parser.add_argument("--level", type=int, default=1, help="GNU Go's level, 1 to 10")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gnugo-selfplay.tar.gz"))
+    parser.add_argument("--gnugo", default=shutil.which("gnugo") or "/usr/games/gnugo", help="the program")
+    args = parser.parse_args()
+    if not Path(args.gnugo).exists():
+        print(f"GNU Go was not found at {args.gnugo}: install it (Debian: apt-get install gnugo) or say where it is with --gnugo", file=sys.stderr)
+        return 1
+    work = args.out.with_name(args.out.name + ".games")
+    work.mkdir(parents=True, exist_ok=True)
+    wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
+
+    def make(seed: int) -> None:
+        text = play_game(args.gnugo, args.level, seed)
+        part = wanted[seed].with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(wanted[seed])
+
+    missing = [seed for seed, path in wanted.items() if not path.exists()]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        try:
+            for done in tqdm(as_completed([pool.submit(make, seed) for seed in missing]), total=len(missing), unit="game"):
+                done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print(f"stopped; finished games are kept in {work}, the same command goes on", file=sys.stderr)
+            return 1
+    write_archive(work, args.out)
+    shutil.rmtree(work)
+    print(f"{args.out}: {args.games} games, {args.out.stat().st_size} bytes", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

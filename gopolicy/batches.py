@@ -1,0 +1,310 @@
+"""Packed games → shuffled, augmented, encoded batches, made by compiled code in threads.
+
+A sample is a position before a stone was played, and the point of that stone; passes are no samples. An epoch cuts every
+game's positions into random groups of ``PER_GAME`` and takes all groups of all games in a random order, so that a game is
+replayed once for eight samples. All of it follows from (seed, step) alone: batch number 1,000 needs none of those
+before it, and the same batch can be divided among any number of processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import int8, int16, int64, types, uint8, uint16, uint64, void
+
+from gopolicy import symmetry
+from gopolicy.board import Journal, State, cell_of, is_legal, set_stones
+from gopolicy.compiled import compiled
+from gopolicy.coords import BLACK, EMPTY, WHITE
+from gopolicy.errors import GamesError
+from gopolicy.features import Reader, Tracker, expand, follow, forget, plane_set, workspace, write_codes
+from gopolicy.games import PASS_CODE, WHITE_BIT, PackedGames, mixed
+
+PER_GAME = 8  # samples of one replayed game in a batch
+SIZE = 19
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+@compiled(uint64(uint64, uint64))
+def mixed_with(key: int, value: int) -> int:
+    return mixed(key * uint64(_GOLDEN) + mixed(value + uint64(_GOLDEN)))
+
+
+@compiled(int64(int64, int64, uint64))
+def shuffled_index(index: int, count: int, key: int) -> int:
+    """Where a keyed permutation of 0 … count-1 takes ``index``: a Feistel network, walked until it lands in range."""
+    half = 1
+    while (1 << (2 * half)) < count:
+        half += 1
+    mask = (1 << half) - 1
+    while True:
+        left, right = index >> half, index & mask
+        for turn in range(4):
+            left, right = right, left ^ (int64(mixed_with(key + uint64(turn), uint64(right)) >> uint64(8)) & mask)
+        index = (left << half) | right
+        if index < count:
+            return index
+
+
+@compiled(void(uint16[::1], int64[::1], int64[::1], int64[::1]))
+def count_stones(moves: Any, move_start: Any, games: Any, counts: Any) -> None:
+    """Writes the number of positions before a stone (not a pass) of each game."""
+    for g in range(len(games)):
+        total = 0
+        for i in range(move_start[games[g]], move_start[games[g] + 1]):
+            total += (moves[i] & uint16(1023)) != uint16(PASS_CODE)
+        counts[g] = total
+
+
+@compiled(void(uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1], uint64, int64, int64[::1], int64[::1], int64[::1]))
+def draw_samples(
+    moves: Any, move_start: Any, games: Any, counts: Any, group_start: Any, seed: int, first: int, out_games: Any, out_plies: Any, out_symmetries: Any
+) -> None:
+    """Writes the samples of the groups ``first``, ``first + 1`` … of the endless stream: game, ply (ascending in a group), symmetry."""
+    total = group_start[len(games)]
+    order = np.empty(1024, dtype=np.int16)
+    for k in range(len(out_games) // PER_GAME):
+        epoch = (first + k) // total
+        key = mixed_with(seed, uint64(epoch))
+        place = shuffled_index((first + k) % total, total, key)
+        g = np.searchsorted(group_start, place, side="right") - 1
+        group = place - group_start[g]
+        count = min(counts[g], 1024)
+        game_key = mixed_with(key, uint64(g + 1))
+        for i in range(count):
+            order[i] = i
+        for i in range(count - 1, 0, -1):
+            game_key = mixed(game_key + uint64(_GOLDEN))
+            j = int64((game_key >> uint64(16)) % uint64(i + 1))
+            order[i], order[j] = order[j], order[i]
+        chosen = out_plies[k * PER_GAME : (k + 1) * PER_GAME]
+        for i in range(PER_GAME):
+            chosen[i] = order[(group * PER_GAME + i) % count]
+        chosen.sort()
+        for i in range(PER_GAME):
+            game_key = mixed(game_key + uint64(_GOLDEN))
+            out_games[k * PER_GAME + i] = games[g]
+            out_symmetries[k * PER_GAME + i] = int64(game_key >> uint64(61))
+        # From the number of the stone to that of the move, passes counted.
+        start = move_start[games[g]]
+        ply = 0
+        stone = 0
+        for i in range(PER_GAME):
+            wanted = chosen[i]
+            while True:
+                if (moves[start + ply] & uint16(1023)) != uint16(PASS_CODE):
+                    if stone == wanted:
+                        break  # and stands still: a short game gives the same position twice
+                    stone += 1
+                ply += 1
+            chosen[i] = ply
+
+
+@compiled(
+    int64(
+        State, Journal, Reader, Tracker, uint16[::1], int64[::1], uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1],
+        types.Array(int16, 2, "C"), uint8[:, :, ::1], int64[::1],
+    )
+)  # fmt: skip
+def fill(
+    state: Any, journal: Any, reader: Any, tracker: Any, moves: Any, move_start: Any, setup: Any, setup_start: Any,
+    games: Any, plies: Any, symmetries: Any, tables: Any, planes: Any, targets: Any,
+) -> int:  # fmt: skip
+    """Writes the planes (B, P, N*N) and targets (B,) of samples; those of one game stand together, plies ascending.
+
+    Returns -1, or the index of a game with an illegal move.
+    """
+    points = planes.shape[2]
+    size = int64(np.sqrt(points))
+    ply = int64(0)
+    stones = np.zeros(points, dtype=np.int8)
+    for b in range(len(games)):
+        g = games[b]
+        if b == 0 or g != games[b - 1] or plies[b] < ply:
+            ply = 0
+            state.size = size
+            stones[:] = EMPTY
+            for i in range(setup_start[g], setup_start[g + 1]):
+                stones[int64(setup[i] & uint16(1023))] = WHITE if setup[i] & uint16(WHITE_BIT) else BLACK
+            if set_stones(state, stones) >= 0:
+                return g
+            forget(tracker, state)
+        start = move_start[g]
+        while ply < plies[b]:
+            move = moves[start + ply]
+            colour = WHITE if move & uint16(WHITE_BIT) else BLACK
+            point = int64(move & uint16(1023))
+            cell = 0
+            if point != PASS_CODE:
+                cell = cell_of(state, point)
+                if point >= points or not is_legal(state, cell, colour):
+                    return g
+            follow(state, journal, tracker, cell, colour)
+            ply += 1
+        move = moves[start + ply]
+        write_codes(state, journal, reader, tracker, WHITE if move & uint16(WHITE_BIT) else BLACK, planes.shape[1])
+        table = tables[symmetries[b]]
+        expand(tracker, points, table, planes[b])
+        target = int64(move & uint16(1023))
+        for i in range(points):
+            if table[i] == target:
+                targets[b] = i
+                break
+    return -1
+
+
+def encode_samples(
+    packed: PackedGames,
+    games: npt.NDArray[np.int64],
+    plies: npt.NDArray[np.int64],
+    symmetries: npt.NDArray[np.int64],
+    planes: str,
+    size: int = SIZE,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Planes (B, P, N, N) uint8 (int8 for ``stones1``) and targets (B,) int64 of positions before the moves ``plies`` of ``games``.
+
+    Every move asked for is a stone. Raises GamesError where the packed moves break the rules.
+    """
+    chosen = plane_set(planes)
+    out = np.empty((len(games), chosen.planes, size * size), dtype=np.uint8)
+    targets = np.empty(len(games), dtype=np.int64)
+    space = workspace()
+    bad = fill(
+        space.state, space.journal, space.reader, space.tracker, packed.moves, packed.move_start, packed.setup, packed.setup_start,
+        games, plies, symmetries, symmetry.tables(size), out, targets,
+    )  # fmt: skip
+    if bad >= 0:
+        raise GamesError(f"game {bad} of the packed set breaks the rules of Go: pack the games again")
+    return torch.from_numpy(out.view(chosen.dtype).reshape(len(games), chosen.planes, size, size)), torch.from_numpy(targets)
+
+
+def playable(packed: PackedGames, split: str, size: int = SIZE) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The games of a split that have positions on boards of that size, and how many each has."""
+    games = packed.indices(split)
+    games = games[packed.facts["size"][games] == size]
+    counts = np.empty(len(games), dtype=np.int64)
+    count_stones(packed.moves, packed.move_start, games, counts)
+    return games[counts > 0], counts[counts > 0]
+
+
+class Batches:
+    """Endless training batches of a split; see the module's docstring for the order of samples.
+
+    ``batch_size`` is that of all processes together, a multiple of ``8 * world``; this process (``rank`` of ``world``) makes its part of each
+    batch. ``augment`` puts every sample under a random symmetry. ``threads`` batches are made at a time.
+    """
+
+    def __init__(
+        self,
+        packed: PackedGames,
+        split: str = "train",
+        *,
+        batch_size: int,
+        planes: str = "alphago48",
+        seed: int = 1,
+        augment: bool = True,
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 2,
+        pin_memory: bool = False,
+    ) -> None:
+        if batch_size <= 0 or batch_size % (PER_GAME * world):
+            raise GamesError(f"a batch of {batch_size} cannot be divided: it has to be a multiple of {PER_GAME * world}")
+        self.packed, self.planes, self.augment, self.pin_memory = packed, planes, augment, pin_memory
+        self.batch_size, self.rank, self.world, self.threads = batch_size, rank, world, threads
+        self.seed = seed
+        self.games, self.counts = playable(packed, split)
+        if not len(self.games):
+            raise GamesError(f"there is no game of {SIZE}x{SIZE} in the {split} split of the packed set ({len(packed)} games): more games are needed")
+        groups = np.maximum(self.counts // PER_GAME, 1)
+        self._group_start = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)
+        self.waited_seconds = 0.0
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+
+    @property
+    def positions(self) -> int:
+        """Positions of the split."""
+        return int(self.counts.sum())
+
+    def make(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """This process's part of one batch: planes (B, P, 19, 19), targets (B,)."""
+        groups = self.batch_size // PER_GAME
+        mine = groups // self.world
+        games, plies, symmetries = np.empty((3, mine * PER_GAME), dtype=np.int64)
+        first = step * groups + self.rank * mine
+        seed = np.uint64(self.seed)
+        draw_samples(self.packed.moves, self.packed.move_start, self.games, self.counts, self._group_start, seed, first, games, plies, symmetries)
+        if not self.augment:
+            symmetries[:] = 0
+        planes, targets = encode_samples(self.packed, games, plies, symmetries, self.planes)
+        return (planes.pin_memory(), targets.pin_memory()) if self.pin_memory else (planes, targets)
+
+    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches ``step``, ``step + 1`` and so on, made ahead in threads."""
+        ahead: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
+        try:
+            while True:
+                while len(ahead) < 2 * self.threads:
+                    ahead.append(self._pool.submit(self.make, step))
+                    step += 1
+                began = time.perf_counter()
+                batch = ahead.popleft().result()
+                self.waited_seconds += time.perf_counter() - began
+                yield batch
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def fixed(
+    packed: PackedGames, split: str, *, max_positions: int | None = None, planes: str = "alphago48", seed: int = 1, batch_size: int = 256, threads: int = 2
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]]:
+    """The positions of whole games, for evaluation: (planes, targets, {"game", "move_number"}), each once, no symmetry.
+
+    With ``max_positions`` games are drawn by the seed until they have as many, and the last one is cut.
+    """
+    games, counts = playable(packed, split)
+    order = np.random.default_rng(seed).permutation(len(games)) if max_positions is not None else np.arange(len(games))
+
+    def batch_indices() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        held: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+        have, left = 0, int(counts.sum()) if max_positions is None else max_positions
+        for g in order:
+            game = games[g]
+            codes = packed.moves[packed.move_start[game] : packed.move_start[game + 1]]
+            plies = np.flatnonzero((codes & 1023) != PASS_CODE)[:left]
+            left -= len(plies)
+            held.append((np.full(len(plies), game), plies))
+            have += len(plies)
+            while have >= batch_size or (left <= 0 and have > 0):
+                together = [np.concatenate([pair[i] for pair in held]) for i in (0, 1)]
+                yield together[0][:batch_size], together[1][:batch_size]
+                held = [(together[0][batch_size:], together[1][batch_size:])]
+                have = len(held[0][0])
+            if left <= 0:
+                return
+        if have:
+            yield np.concatenate([pair[0] for pair in held]), np.concatenate([pair[1] for pair in held])
+
+    def make(game: npt.NDArray[np.int64], plies: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]:
+        return (*encode_samples(packed, game, plies, np.zeros(len(game), dtype=np.int64), planes), {"game": game, "move_number": plies + 1})
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="fixed") as pool:
+        ahead: deque[Future[tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]]] = deque()
+        for game, plies in batch_indices():
+            ahead.append(pool.submit(make, game, plies))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

@@ -1,0 +1,108 @@
+"""How kernels are compiled: ``@compiled(signature)``, numba with a cache that is never stale.
+
+Kernels of one module are inlined into those of another, while numba's cache looks at one module's text only. So the
+cache folder is named after the text of *all* modules with kernels: whoever edits or upgrades one of them gets a new
+cache. The folder lies in the package's ``__pycache__`` or, where that cannot be written, in the user's cache folder;
+where neither can, nothing is cached and every start compiles. ``NUMBA_CACHE_DIR`` overrides the place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+announced = False
+
+
+def kernel_digest() -> str:
+    """A short digest of the text of every module of this package that has kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        text = path.read_bytes()
+        if b"gopolicy.compiled" in text or path.name == "compiled.py":
+            digest.update(path.name.encode() + b"\0" + text)
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> str | None:
+    """The folder for compiled kernels, made if need be; None where none can be written."""
+    name = f"gopolicy-kernels-{kernel_digest()}"
+    home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    for parent in [given] if given else [os.path.join(os.path.dirname(__file__), "__pycache__"), home]:
+        folder = os.path.join(parent, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return folder
+    return None
+
+
+CACHE_FOLDER = cache_folder()
+
+
+def compiled(signature: Any, **options: Any) -> Callable[[Function], Function]:
+    """``numba.njit(signature, nogil=True)``, cached. Compiles, or loads from the cache, at once.
+
+    Says on standard error, once a process, that it is compiling when the cache does not have the kernel.
+    """
+
+    def decorate(function: Function) -> Function:
+        global announced
+        if CACHE_FOLDER is None:
+            announce("no folder for the compiled code can be written, so every start does this")
+            result: Function = numba.njit(signature, nogil=True, **options)(function)
+            return result
+        # The setting is read when a function is decorated; nobody else's functions are touched.
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_FOLDER
+        try:
+            dispatcher = numba.njit(signature, nogil=True, cache=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+        if dispatcher.stats.cache_misses:
+            announce("once after an installation")
+        result = dispatcher
+        return result
+
+    return decorate
+
+
+def announce(when: str) -> None:
+    global announced
+    if not announced:
+        announced = True
+        print(f"gopolicy: compiling the rules of Go and the feature planes ({when}; about 15 seconds) ...", file=sys.stderr, flush=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def popcount(typingctx: Any, value: Any) -> Any:
+    """Number of bits set in a uint64, as an int64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(typingctx: Any, value: Any) -> Any:
+    """Index of the lowest bit set in a uint64 that is not zero, as an int64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), codegen

@@ -1,0 +1,30 @@
+"""The errors a user can meet: each is a sentence that says what was wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+
+class GoPolicyError(ValueError):
+    """Base of every error this package raises on purpose."""
+
+
+class SgfError(GoPolicyError):
+    """A game record that cannot be read, or that holds what the rules forbid.
+
+    ``kind`` is a short fixed name for counting refusals (``"not-sgf"``, ``"illegal-move"`` …).
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class IllegalMoveError(GoPolicyError):
+    """A move the rules forbid: an occupied point, a suicide, a ko or a repeated board."""
+
+
+class WeightsError(GoPolicyError):
+    """Weights that cannot be used: damaged, of another plane set, or of another network."""
+
+
+class GamesError(GoPolicyError):
+    """A packed set of games, or an archive, that cannot be read."""

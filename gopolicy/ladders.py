@@ -1,0 +1,319 @@
+"""Reading ladders, exactly as PLANES reads them (docs/planes.md, "Ladder").
+
+Glossary
+    prey      the chain that is attacked, named by one of its stones; its side answers
+    hunter    the other side
+    captured  what a line comes to; a line that does not come to it has *escaped*
+
+The reading is iterative: a line is the journal of the board, and each ply keeps its untried candidates in a pool. Most
+candidates are settled by counting liberties before a stone is played; such a stone counts as played all the same, so
+that the two bounds fall where a reader that plays everything would meet them.
+
+Every cell and chain that a reading looks at is marked. As long as none of them changes, the answer stands: that is
+what lets ``features`` keep it from one move of a game to the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, int64, types, uint64, void
+
+from gopolicy.board import (
+    BORDER,
+    PLIES,
+    WORDS,
+    Journal,
+    State,
+    clear_bit,
+    diagonal,
+    has_bit,
+    is_legal,
+    is_surrounded,
+    keep_true_eyes,
+    neighbour,
+    next_bit,
+    play,
+    set_bit,
+    take_back,
+)
+from gopolicy.compiled import compiled, popcount
+from gopolicy.coords import EMPTY
+
+LONGEST_LINE = 400  # plies; a longer line has escaped
+MOST_STONES = 10_000  # played in the reading of one candidate; with more the prey is not captured
+POOL = 32_768
+
+READER = np.dtype(
+    [
+        ("marks", np.uint64, (WORDS,)),  # cells looked at, and heads of chains looked at
+        ("union", np.uint64, (WORDS,)),
+        ("stones", np.int64),  # played in this reading
+        ("next", np.int32, (PLIES,)),  # of each ply: its next candidate in the pool, and the end of them
+        ("stop", np.int32, (PLIES,)),
+        ("pool", np.uint16, (POOL,)),
+    ],
+    align=True,
+)
+Reader = from_dtype(READER)
+
+UNKNOWN, ESCAPED, CAPTURED = -1, 0, 1
+
+
+@compiled(void(State, Reader, int64))
+def mark(state: Any, reader: Any, cell: int) -> None:
+    c = state.colour[cell]
+    if c == EMPTY:
+        set_bit(reader.marks[:], state.stride, cell)
+    elif c != BORDER:
+        set_bit(reader.marks[:], state.stride, state.head[cell])
+
+
+@compiled(void(State, Reader, int64))
+def mark_around(state: Any, reader: Any, cell: int) -> None:
+    mark(state, reader, cell)
+    for d in range(4):
+        mark(state, reader, neighbour(state, cell, d))
+
+
+@compiled(types.boolean(State, Journal, Reader, int64, int64))
+def fills_true_eye(state: Any, journal: Any, reader: Any, cell: int, colour: int) -> bool:
+    if not is_surrounded(state, cell, colour):
+        return False
+    journal.eyes[0] = cell
+    count = 1
+    i = 0
+    while i < count:
+        for d in range(4):
+            q = diagonal(state, journal.eyes[i], d)
+            mark(state, reader, q)
+            if state.colour[q] == EMPTY:
+                mark_around(state, reader, q)
+                if is_surrounded(state, q, colour):
+                    known = False
+                    for k in range(count):
+                        known = known or journal.eyes[k] == q
+                    if not known:
+                        journal.eyes[count] = q
+                        count += 1
+        i += 1
+    count = keep_true_eyes(state, journal, colour, count)
+    for k in range(count):
+        if journal.eyes[k] == cell:
+            return True
+    return False
+
+
+@compiled(types.boolean(State, int64, int64))
+def would_capture(state: Any, cell: int, colour: int) -> bool:
+    for d in range(4):
+        q = neighbour(state, cell, d)
+        if state.colour[q] == -colour and state.libs[state.head[q]] == 1:
+            return True
+    return False
+
+
+@compiled(int64(State, Reader, int64, int64, int64))
+def freedom(state: Any, reader: Any, prey: int, at: int, without: int) -> int:
+    """Liberties of the prey after it extends to ``at``, where its only liberties are ``at`` and ``without`` (or 0).
+
+    ``without`` does not count. Nothing is captured. Counts to 3 at least, if there are as many.
+    """
+    colour = state.colour[prey]
+    head = state.head[prey]
+    count = 0
+    others = 0
+    for d in range(4):
+        q = neighbour(state, at, d)
+        c = state.colour[q]
+        if c == EMPTY:
+            if q != without:
+                count += 1
+        elif c == colour:
+            h = state.head[q]
+            if h != head:
+                if state.libs[h] >= 5:  # less ``at`` and ``without``
+                    return 3
+                others += 1
+    if others == 0 or count >= 3:
+        return count
+    union = reader.union[:]
+    for w in range(WORDS):
+        union[w] = uint64(0)
+    for d in range(4):
+        q = neighbour(state, at, d)
+        c = state.colour[q]
+        if c == EMPTY:
+            set_bit(union, state.stride, q)
+        elif c == colour and state.head[q] != head:
+            row = state.liberties[state.head[q]]
+            for w in range(WORDS):
+                union[w] |= row[w]
+    clear_bit(union, state.stride, at)
+    if without:
+        clear_bit(union, state.stride, without)
+    count = 0
+    for w in range(WORDS):
+        count += popcount(union[w])
+    return count
+
+
+@compiled(types.boolean(State, Reader, int64, int64, int64))
+def hunt_fails_at_once(state: Any, reader: Any, prey: int, move: int, other: int) -> bool:
+    """Whether the prey, with liberties ``move`` and ``other``, answers the hunter's ``move`` by three liberties at ``other``.
+
+    Marks what it looks at. False also means "to be read".
+    """
+    mark_around(state, reader, other)
+    colour = state.colour[prey]
+    if would_capture(state, move, -colour) or is_surrounded(state, other, colour):
+        return False
+    return freedom(state, reader, prey, other, move) >= 3
+
+
+@compiled(int64(State, Journal, Reader, int64, int64))
+def prey_answers(state: Any, journal: Any, reader: Any, prey: int, start: int) -> int:
+    """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
+
+    Its liberty comes first, then captures of adjacent chains in atari, in the order of their points.
+    """
+    colour = state.colour[prey]
+    stop = start
+    head = state.head[prey]
+    liberty = next_bit(state.liberties[head], state.stride, 0)
+    mark_around(state, reader, liberty)
+    if is_legal(state, liberty, colour) and not fills_true_eye(state, journal, reader, liberty, colour):
+        reader.pool[stop] = liberty
+        stop += 1
+    first_capture = stop
+    s = int64(prey)
+    while True:
+        for d in range(4):
+            q = neighbour(state, s, d)
+            if state.colour[q] == -colour:
+                h = state.head[q]
+                set_bit(reader.marks[:], state.stride, h)
+                if state.libs[h] == 1:
+                    move = next_bit(state.liberties[h], state.stride, 0)
+                    mark_around(state, reader, move)  # also where a ko forbids it for now
+                    if move != liberty and not (move == state.ko and colour == state.ko_colour):
+                        at = first_capture
+                        while at < stop and reader.pool[at] < move:
+                            at += 1
+                        if at == stop or reader.pool[at] != move:
+                            k = stop
+                            while k > at:
+                                reader.pool[k] = reader.pool[k - 1]
+                                k -= 1
+                            reader.pool[at] = move
+                            stop += 1
+        s = int64(state.next[s])
+        if s == prey:
+            break
+    return stop
+
+
+@compiled(int64(State, Journal, Reader, int64, int64, types.boolean))
+def settle(state: Any, journal: Any, reader: Any, prey: int, move: int, hunters: bool) -> int:
+    """What a legal candidate comes to, if that can be told by counting: ESCAPED, CAPTURED, else UNKNOWN.
+
+    Counts the stones that a reader would have played.
+    """
+    if journal.top > LONGEST_LINE - 2 or reader.stones > MOST_STONES - 2:
+        return UNKNOWN
+    head = state.head[prey]
+    if hunters:
+        other = next_bit(state.liberties[head], state.stride, 0)
+        if other == move:
+            other = next_bit(state.liberties[head], state.stride, move)
+        if hunt_fails_at_once(state, reader, prey, move, other):
+            reader.stones += 2
+            return ESCAPED
+        return UNKNOWN
+    colour = state.colour[prey]
+    if not has_bit(state.liberties[head], state.stride, move) or would_capture(state, move, colour):
+        return UNKNOWN
+    count = freedom(state, reader, prey, move, 0)
+    if count == 2:
+        return UNKNOWN
+    reader.stones += 1
+    return ESCAPED if count >= 3 else CAPTURED
+
+
+@compiled(types.boolean(State, Journal, Reader, int64, int64, types.boolean))
+def is_captured(state: Any, journal: Any, reader: Any, prey: int, move: int, hunters: bool) -> bool:
+    """Whether the prey is captured after one candidate: the hunter's (``hunters``) or the prey's own legal ``move``.
+
+    The prey has two liberties where the hunter moves and one where it moves itself. The board comes back as it was.
+    """
+    colour = int64(state.colour[prey])
+    journal.top = 0
+    reader.stones = 0
+    mark_around(state, reader, move)
+    value = settle(state, journal, reader, prey, move, hunters)
+    if value != UNKNOWN:
+        return value == CAPTURED
+    reader.next[0] = 0
+    reader.stop[0] = 0
+    while True:
+        # A stone is played; ``hunters`` says whose.
+        mark_around(state, reader, move)
+        play(state, journal, move, -colour if hunters else colour)
+        reader.stones += 1
+        ply = journal.top
+        start = int64(reader.stop[ply - 1])
+        stop = start
+        value = UNKNOWN
+        if hunters:
+            stop = prey_answers(state, journal, reader, prey, start)
+        else:
+            head = state.head[prey]
+            set_bit(reader.marks[:], state.stride, head)
+            if state.libs[head] >= 3 or start > POOL - 1024:
+                value = ESCAPED
+            elif state.libs[head] == 1:
+                value = CAPTURED
+            else:
+                first = next_bit(state.liberties[head], state.stride, 0)
+                reader.pool[start] = first
+                reader.pool[start + 1] = next_bit(state.liberties[head], state.stride, first)
+                stop = start + 2
+        reader.next[ply] = start
+        reader.stop[ply] = stop
+        hunters = not hunters  # who moves now
+        # Back along the line to a ply with a candidate left to play.
+        while True:
+            while value == UNKNOWN:
+                if reader.next[ply] == reader.stop[ply]:
+                    value = ESCAPED if hunters else CAPTURED
+                    break
+                move = int64(reader.pool[reader.next[ply]])
+                reader.next[ply] += 1
+                if hunters:
+                    mark_around(state, reader, move)
+                    if not is_legal(state, move, -colour):
+                        continue
+                if ply >= LONGEST_LINE:
+                    value = ESCAPED
+                    break
+                if reader.stones >= MOST_STONES:
+                    while journal.top > 0:
+                        take_back(state, journal)
+                    return False
+                settled = settle(state, journal, reader, prey, move, hunters)
+                if settled == UNKNOWN:
+                    break
+                if settled == (CAPTURED if hunters else ESCAPED):
+                    value = settled
+            if value == UNKNOWN:
+                break
+            take_back(state, journal)
+            ply = journal.top
+            hunters = not hunters
+            if ply == 0:
+                return value == CAPTURED
+            # ``hunters`` moved to get here from ply; a value that suits the mover settles that ply as well.
+            if value != (CAPTURED if hunters else ESCAPED):
+                value = UNKNOWN
+    return False

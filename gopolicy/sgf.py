@@ -1,0 +1,964 @@
+"""SGF: bytes → ``GameRecord``, and back.
+
+sgfmill reads the grammar (its tokeniser); around it this room mends what real files contain: encodings, the wrong places
+for setup stones, stray brackets, unclosed games, komi in hundredths … What cannot be mended with certainty is refused
+with an ``SgfError`` whose ``kind`` says why, so that a batch can count:
+
+    ========================  ======================================================================================
+    kind                      what was met
+    ========================  ======================================================================================
+    no-file                   the path cannot be read
+    not-sgf                   no SGF game in it: empty, another format, plain text
+    malformed                 brackets, parentheses or nodes that can be read in more than one way
+    not-go                    ``GM`` says another game
+    size                      the board is not square, or not 2 to 25 lines
+    bad-point                 a move or a setup stone outside the board
+    bad-setup                 setup stones that leave a chain without liberties, or one point set twice
+    late-setup                stones put on or taken off the board after the first move
+    handicap-without-stones   ``HA`` of 2 or more, no stones, and no convention that says where they stood
+    illegal-move              an occupied point, a suicide, or a ko retaken at once
+    too-long                  more than ``MAX_MOVES`` moves
+    ========================  ======================================================================================
+
+Glossary
+    main line     the first child at every branch: all that stands before the first ``)`` outside a value
+    head          the nodes before the first move
+    value         the bytes between ``[`` and ``]``, escapes untouched
+    fault         a reason to refuse a game, which ``illegal="cut"`` turns into the end of its moves
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from sgfmill.sgf_grammar import escape_text, simpletext_value, tokenise
+
+from gopolicy.board import Board, first_illegal
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, colour_name, point_from_sgf, point_to_gtp, point_to_sgf
+from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
+
+MAX_MOVES = 10_000  # the longest real games have about 600
+MAX_VALUES = 200_000  # of a main line: keeps the memory of one file bounded
+
+Illegal = Literal["refuse", "cut"]
+Stone = tuple[int, int]  # colour, point
+Token = tuple[str, bytes]  # sgfmill's: "I" (property), "V" (value) or "D" (one of ";()"), and the contents
+Node = list[tuple[bytes, list[bytes]]]  # (property, values) in the order of the text
+
+
+@dataclass(frozen=True, slots=True)
+class GameRecord:
+    """One game: the facts of its head, its setup and the moves of its main line, which are legal under simple ko.
+
+    Facts that the file does not tell, or not readably, are ``""`` (``komi``: nan).
+    """
+
+    size: int = 19  # lines, 2 to 25
+    komi: float = math.nan  # in points, what White gets; nan if unknown
+    handicap: int = 0  # as HA says; 0 where it says nothing
+    players: tuple[str, str] = ("", "")  # black, white
+    ranks: tuple[str, str] = ("", "")  # black, white: "5k", "9d", "9p" (professional)
+    result: str = ""  # "B+R" (resigned), "W+T" (time), "B+F" (forfeit), "W+3.5", "B+", "0" (draw), "Void", "?"
+    date: str = ""  # "2001-12-20", "1998-03", "0196"
+    setup: tuple[Stone, ...] = ()  # (colour, point), the stones before the first move, in the order of the points
+    to_play: int = BLACK  # who plays first
+    moves: tuple[Stone, ...] = ()  # (colour, point or PASS); the same colour may come twice in a row
+    server: str = ""  # "KGS", "Fox", "Tygem", "OGS", "IGS" …; "" where the file carries no mark
+    name: str = ""  # where it came from
+
+    def replay(self) -> Iterator[tuple[Board, int]]:
+        """The board before each move, and the move (a point or ``PASS``); ``board.to_play`` is who plays it.
+
+        It is one board that goes on being played: ``copy()`` it to keep a position.
+        """
+        board = Board(self.size, superko=False)
+        board.set_up(self.setup)
+        for colour, point in self.moves:
+            board.to_play = colour
+            yield board, point
+            board.play(point, colour)
+
+
+# ----------------------------------------------------------------------------------------------------------- reading
+
+
+def read_sgf(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "refuse") -> GameRecord:
+    """The first game of a file, of bytes or of text (a ``str`` with ``(`` and ``;`` in it is text, another one a path).
+
+    ``name`` stands in messages and in the record; by default it is the path. ``illegal="cut"`` keeps the moves before an
+    illegal move (or a bad point, a late setup, a malformed node) where "refuse" refuses the game.
+
+    Raises SgfError, and nothing else, whatever the bytes are.
+    """
+    data, name, is_text = _load(source, name)
+    return _record(next(_games(data, is_text)), name, illegal)
+
+
+def read_collection(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "refuse") -> Iterator[GameRecord | SgfError]:
+    """Every game of a file in turn: its record, or the SgfError that says why it was refused.
+
+    The second game on is named ``name#2`` … Raises SgfError only where the path cannot be read.
+    """
+    data, name, is_text = _load(source, name)
+    return _collection(data, is_text, name, illegal)
+
+
+def _collection(data: bytes, is_text: bool, name: str, illegal: Illegal) -> Iterator[GameRecord | SgfError]:
+    for number, game in enumerate(_games(data, is_text), start=1):
+        try:
+            yield _record(game, name if number == 1 else f"{name}#{number}", illegal)
+        except SgfError as error:
+            yield error
+
+
+def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
+    """Bytes, name, and whether the bytes are surely UTF-8 (they came as text)."""
+    if isinstance(source, bytes):
+        return source, name, False
+    if isinstance(source, str) and "(" in source and ";" in source:
+        return source.encode("utf-8", "replace"), name, True
+    name = name or str(source)
+    try:
+        return Path(source).read_bytes(), name, False
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SgfError(f"{name} cannot be read: {reason}", "no-file") from error
+
+
+class _Fault(NamedTuple):
+    kind: str
+    reason: str
+
+
+class _Game(NamedTuple):
+    """A main line as properties. ``moves``: those of a plain tail, already read; then ``nodes`` is the head alone."""
+
+    nodes: list[Node]
+    moves: tuple[Stone, ...] | None = None
+    fault: _Fault | None = None  # met after the nodes
+
+
+NOT_SGF = _Game([])
+
+
+def _games(data: bytes, is_text: bool = False) -> Iterator[_Game]:
+    """Every game of a file; ``NOT_SGF`` where there is none."""
+    empty = True
+    for part in [data] if is_text else _encoded_parts(data):
+        position = 0
+        plain = _plain_game(part)
+        if plain:
+            empty = False
+            yield plain
+            position = _game_end(part, 0)
+        while position >= 0:
+            game, part, position = _next_game(part, position)
+            if game:
+                empty = False
+                yield game
+    if empty:
+        yield NOT_SGF
+
+
+# --------------------------------------------------------------------------------------------------- the plain case
+
+_FIRST_MOVE = re.compile(rb";\s*[BW]\s*\[")
+_BLANKS = b" \t\r\n\v\f"
+_ROOT_PROPERTIES = (b"GM", b"FF", b"SZ")
+
+
+def _plain_game(data: bytes) -> _Game | None:
+    """The first game of a file whose moves are nothing but moves, as servers write them; None for all others.
+
+    sgfmill's tokeniser reads the head; the moves are looked up in a table, ten times faster than as tokens. Whatever is
+    not surely plain is left to ``_next_game``, and both give the same record.
+    """
+    found = _FIRST_MOVE.search(data)
+    end = data.find(b")")
+    if found is None or end < found.start():
+        return None
+    head = data[: found.start()].strip(_BLANKS)
+    if head[:1] != b"(" or b"]" not in head[-1:] + b"]" * head.endswith(b";"):
+        return None
+    tokens, consumed = tokenise(head)
+    if consumed != len(head) or (b"D", b")") in tokens:  # the move stood inside a value, or there is junk
+        return None
+    nodes = _nodes(tokens)
+    size = 19
+    for node in nodes:
+        for ident, values in node:
+            if ident == b"SZ" and node is nodes[0] and len(values) == 1 and values[0].isdigit():
+                size = int(values[0][:3])
+            elif ident in (b"SZ", b"B", b"W", b"", b"?") or not values or b"[" in b"".join(values):
+                return None
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        return None
+    tail = data[found.start() : end]
+    if not _ends_well(data, end, head.count(b"(") + tail.count(b"(")):
+        return None
+    first, *texts = tail.translate(None, _BLANKS + b"(").split(b";")
+    if first:
+        return None
+    try:
+        return _Game(nodes, tuple(map(_move_table(size).__getitem__, texts)))
+    except KeyError:
+        return None
+
+
+@lru_cache(MAX_SIZE)
+def _move_table(size: int) -> dict[bytes, Stone]:
+    """``b"B[pd]"`` → (BLACK, point), for every move that can be written on a board of this size."""
+    points = [(point_to_sgf(point, size).encode(), point) for point in range(size * size)] + [(b"", PASS)]
+    if size <= 19:
+        points.append((b"tt", PASS))
+    return {letter + b"[" + text + b"]": (colour, point) for letter, colour in ((b"B", BLACK), (b"W", WHITE)) for text, point in points}
+
+
+def _ends_well(data: bytes, end: int, depth: int) -> bool:
+    """Whether what follows the main line's ``)`` fits ``depth`` opened parentheses: no further node, no stray bracket."""
+    rest = data[end + 1 : end + 65].lstrip(_BLANKS)
+    if depth > 1:
+        return rest[:1] in (b"(", b")", b"")
+    return rest[:1] not in (b";", b"]")
+
+
+def _nodes(tokens: list[Token]) -> list[Node]:
+    """The nodes of a main line; a value that belongs to no property gets the property ``b"?"``."""
+    nodes: list[Node] = []
+    values: list[bytes] = []
+    new = True  # the next property opens a node, also where its ";" is missing
+    after_delimiter = True
+    for kind, text in tokens:
+        if kind == "V":
+            if after_delimiter:
+                nodes[-1].append((b"?", [text]))
+            values.append(text)
+        elif kind == "I":
+            if new:
+                nodes.append([])
+            values = []
+            nodes[-1].append((text, values))
+            new = after_delimiter = False
+        else:
+            if text == b";":
+                nodes.append([])
+            new = text != b";"
+            after_delimiter = True
+    return nodes
+
+
+# ------------------------------------------------------------------------------------------------------- every case
+
+_START = re.compile(rb"\(\s*;")
+_MAIN_LINE = re.compile(rb"(?:[^\[\])]++|\[(?:[^\\\]]++|\\.)*+\])*+", re.DOTALL)
+_VALUE_OR_PAREN = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]|[()]", re.DOTALL)
+_LOST_START = re.compile(rb"[;(]\s*[A-Za-z]{1,20}\s*\[")
+_ROOT_NODE = re.compile(rb"\(\s*;(?:[^;()\[\]]|\[[^\[\]]*\]){0,40}?(?<![A-Za-z])(?:GM|FF|SZ|CA|AP|PB|PW|GaMe|SiZe)\s*\[")
+_SMALL_NAME = re.compile(rb"(?<=[;\])(\s])[a-z]{1,2}(?=\s*\[)")
+_SWALLOWED = re.compile(rb"(?:\s*;\s*(?P<colour>[BW])\s*\[[a-z]{0,2}|\s*\bA[BWE]\s*\[[a-z]{2}(?::[a-z]{2})?|\s*\b(?:SZ|HA)\s*\[\d+)\Z")
+_MOVE_AND_MORE = re.compile(rb"\s*[a-z]{2}(?=\s*[;()])")
+_GAME_PROPERTIES = frozenset(b"GM FF SZ PB PW KM DT AB AW B W".split())
+_NO_TEXT = frozenset(b"B W AB AW AE PL SZ HA KM GM FF CA ST BL WL OB OW MN TM TR CR SQ MA TB TW SL VW DD".split())
+MAX_MENDS = 50
+
+
+class _Trouble(NamedTuple):
+    at: int  # index in the data
+    reason: str
+    closes: bool = False  # a "]" put there mends it
+
+
+def _next_game(data: bytes, position: int) -> tuple[_Game | None, bytes, int]:
+    """The next game at or after ``position``, if there is one; the data (mended) and where to go on in them (-1: nowhere)."""
+    found = _START.search(data, position)
+    start = found.start() if found else len(data)
+    # A file that lost its first "(" or ";" must not be read from its first variation on.
+    lost = _LOST_START.search(data, position, start)
+    if lost:
+        start = lost.start()
+        data = data[:start] + b"(;" + data[start + 1 :]
+    elif not found:
+        return None, data, -1
+
+    mended = False
+    for _ in range(MAX_MENDS):
+        end, tokens, trouble = _main_line(data, start)
+        better = _mend(data, start, tokens, trouble) if trouble else None
+        if better is None:
+            break
+        data, mended = better, True
+    if any(kind == "I" and not text for kind, text in tokens):
+        shouted = _SMALL_NAME.sub(lambda small: small[0].upper(), data[start:end])
+        tokens = _main_line(shouted, 0)[1]
+    nodes = _nodes(tokens)
+
+    named = {ident for node in nodes[:2] for ident, _ in node}
+    if (not any(nodes) and (mended or trouble)) or (lost and not named & _GAME_PROPERTIES):
+        return None, data, max(end, start + 2)  # a smiley, or another format
+    if trouble:
+        root = _ROOT_NODE.search(data, max(end, start + 1))
+        return _Game(nodes, None, _Fault("malformed", trouble.reason)), data, root.start() if root else -1
+    for index, node in enumerate(nodes):
+        # Root properties after moves: the next game of the file begins here, and the ")" of this one is missing.
+        if any(ident in _ROOT_PROPERTIES for ident, _ in node) and any(ident in (b"B", b"W") for old in nodes[:index] for ident, _ in old):
+            begin = _opening(data, start, tokens, index)
+            if begin > start:
+                return _Game(nodes[:index]), data, begin
+    return _Game(nodes), data, _game_end(data, start)
+
+
+def _main_line(data: bytes, start: int) -> tuple[int, list[Token], _Trouble | None]:
+    """Where the main line that begins at ``start`` ends, its tokens, and the first thing in it that no grammar allows."""
+    found = _MAIN_LINE.match(data, start)
+    end = found.end() if found else start
+    if data.count(b"[", start, end) > MAX_VALUES:
+        return end, [], _Trouble(end, f"its main line has more than {MAX_VALUES} values")
+    main = data[start:end].rstrip(_BLANKS + b"\0\x1a")  # 0x1A ends a file of DOS
+    tokens, consumed = tokenise(main)
+    stop = data[end : end + 1]
+    if consumed < len(main):
+        return end, tokens, _Trouble(start + consumed, "there is text outside the brackets")
+    if stop == b"]":
+        return end, tokens, _Trouble(end, "there is a ']' too many")
+    if stop == b")" and not _ends_well(data, end, tokens.count(("D", b"("))):
+        return end, tokens, _Trouble(end, "the moves go on after a ')'")
+    if stop != b")" and tokens and tokens[-1][0] == "I":  # the file is cut off inside a property
+        tokens.pop()
+    return end, tokens, _unclosed_value(data, start, tokens)
+
+
+def _unclosed_value(data: bytes, start: int, tokens: list[Token]) -> _Trouble | None:
+    """A value whose ``]`` is missing, so that it swallowed the beginning of what follows."""
+    ident = b""
+    for index, (kind, text) in enumerate(tokens):
+        if kind == "I":
+            ident = text
+        elif kind == "V" and (b"[" in text or (ident in (b"B", b"W") and len(text) > 2)):
+            found = _MOVE_AND_MORE.match(text) if ident in (b"B", b"W", b"AB", b"AW", b"AE") else _SWALLOWED.search(text)
+            if not found:
+                continue
+            cut = found.end() if ident in (b"B", b"W", b"AB", b"AW", b"AE") else found.start()
+            at = _spans(data, start, tokens[: index + 1])[-1][0] + 1 + cut
+            colour = found.groupdict().get("colour")
+            # Only certain if the swallowed move falls into the alternation of the moves around it.
+            around = [_neighbour(tokens[:index][::-1]), _neighbour(tokens[index:])]
+            if colour in around:
+                return _Trouble(at, "a value is not closed by ']'")
+            return _Trouble(at, "a value is not closed by ']'", closes=True)
+    return None
+
+
+def _neighbour(tokens: list[Token]) -> bytes | None:
+    return next((text for kind, text in tokens if kind == "I" and text in (b"B", b"W")), None)
+
+
+def _mend(data: bytes, start: int, tokens: list[Token], trouble: _Trouble) -> bytes | None:
+    """The data without the trouble, where there is only one way to read it; else None."""
+    at = trouble.at
+    if trouble.closes:
+        return data[:at] + b"]" + data[at:]
+    spans = _spans(data, start, tokens)
+    values = [index for index, (kind, _) in enumerate(tokens) if kind == "V"]
+    closing, opening = data.find(b"]", at), data.find(b"[", at)
+    if closing >= 0 and (opening < 0 or closing < opening):
+        # A "]" that closes nothing, and no property before it: the text of the last value goes on up to here.
+        if not values:
+            return None
+        last = spans[values[-1]][1]
+        if _property_of(tokens, values[-1]) not in _NO_TEXT:
+            return data[: last - 1] + b"\\" + data[last - 1 :]
+        return data[:closing] + data[closing + 1 :] if not data[last:closing].strip() else None
+    if trouble.reason != "there is text outside the brackets":
+        return None
+    # An unescaped "[" in a text: it goes on to where its brackets balance.
+    for index in reversed(values):
+        if tokens[index][1].count(b"[") > tokens[index][1].count(rb"\[") and _property_of(tokens, index) not in _NO_TEXT:
+            begin, depth, stop = spans[index][0], 0, -1
+            for bracket in re.finditer(rb"\\.|[\[\]]", data[begin : begin + 20_000], re.DOTALL):
+                depth += {b"[": 1, b"]": -1}.get(bracket[0], 0)
+                if depth == 0:
+                    stop = begin + bracket.start()
+                    break
+            if stop > at:
+                inside = re.sub(rb"(\\.)|\]", lambda part: part[1] or rb"\]", data[begin:stop], flags=re.DOTALL)
+                return data[:begin] + inside + data[stop:]
+        if ("D", b";") in tokens[index:]:
+            break
+    junk = re.compile(rb"[^\[\];()]*?(?=[;()]|[A-Z]{1,2}\s*\[)").match(data, at)
+    return data[:at] + data[junk.end() :] if junk and junk.end() > at else None
+
+
+def _property_of(tokens: list[Token], index: int) -> bytes:
+    """The property of the value ``tokens[index]``."""
+    return next((text for kind, text in tokens[index::-1] if kind == "I"), b"")
+
+
+def _spans(data: bytes, start: int, tokens: list[Token]) -> list[tuple[int, int]]:
+    """(begin, end) of every token in the data; sgfmill's tokeniser does not tell."""
+    spans = []
+    at = start
+    for kind, text in tokens:
+        begin = at = re.compile(rb"\s*").match(data, at).end()  # type: ignore[union-attr]
+        if kind == "I":  # sgfmill takes small letters out
+            at = re.compile(rb"[A-Za-z]*").match(data, at).end()  # type: ignore[union-attr]
+        else:
+            at += len(text) + 2 * (kind == "V")
+        spans.append((begin, at))
+    return spans
+
+
+def _opening(data: bytes, start: int, tokens: list[Token], index: int) -> int:
+    """Where the "(" before the node ``index`` is, or -1 if there is none."""
+    node = opened = -1
+    for (_, text), (begin, _) in zip(tokens, _spans(data, start, tokens), strict=True):
+        if text == b"(":
+            opened = begin
+        elif text == b";":
+            node += 1
+            if node == index:
+                return opened
+            opened = -1
+    return -1
+
+
+def _game_end(data: bytes, start: int) -> int:
+    """Index after the ``)`` that closes the game opened at or after ``start``, or -1."""
+    depth = 0
+    for found in _VALUE_OR_PAREN.finditer(data, start):
+        if found[0] == b"(":
+            depth += 1
+        elif found[0] == b")":
+            depth -= 1
+            if depth <= 0:
+                return found.end()
+    return -1
+
+# --------------------------------------------------------------------------------------------------------- encodings
+
+_CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[\s*([^\]]{0,40}?)\s*\]")
+_VALUE = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]", re.DOTALL)
+_THREE_BYTES = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_NOT_ASCII_RUN = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)([A-Za-z]?)")
+# Supersets where a smaller set is named: files call GBK "GB2312", and Windows' Shift-JIS "Shift_JIS".
+_CODECS = {
+    charset: codec
+    for codec, charsets in {
+        "utf-8": "utf-8 utf8 unicode",
+        "gb18030": "gb2312 gb_2312-80 gbk x-gbk cp936 windows-936 euc-cn gb18030 gb chinese",
+        "cp932": "shift_jis shift-jis shiftjis sjis x-sjis ms_kanji windows-31j windows-932 cp932 ms932",
+        "cp949": "euc-kr euckr ks_c_5601-1987 ksc5601 ks_c_5601 cp949 uhc windows-949 x-mac-korean korean",
+        "cp950": "big5 big-5 cp950 windows-950 x-big5 big5-eten",
+        "big5hkscs": "big5-hkscs big5hkscs",
+        "euc_jp": "euc-jp eucjp x-euc-jp",
+        "iso2022_jp_ext": "iso-2022-jp jis csiso2022jp",
+        "iso2022_kr": "iso-2022-kr csiso2022kr",
+        "hz": "hz hz-gb-2312 hz-gb2312",
+        "mac_roman": "macintosh mac x-mac-roman",
+    }.items()
+    for charset in charsets.split()
+}
+_SINGLE_BYTE = re.compile(r"(?:windows-|cp)?125\d|iso[-_]?8859[-_]\d+|latin[-_]?\d|koi8[-_][ru]|mac[-_]\w+|tis-620|us-ascii|ascii")
+_SEVEN_BIT = ("iso2022_jp_ext", "iso2022_kr", "hz")
+_MULTI_BYTE = ("gb18030", "cp932", "cp949", "cp950", "big5hkscs", "euc_jp", *_SEVEN_BIT)
+# Bytes of the common characters: GB level 1, kana and JIS level 1, Hangul, Big5 level 1.
+_GUESSES = {
+    "gb18030": re.compile(rb"[\xb0-\xd7][\xa1-\xfe]"),
+    "cp932": re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]|[\x88-\x97][\x40-\xfc]"),
+    "euc_kr": re.compile(rb"[\xb0-\xc8][\xa1-\xfe]"),
+    "cp950": re.compile(rb"[\xa4-\xc6][\x40-\xfe]"),
+}
+# What names, ranks and results of Go records are full of: it decides between encodings that can read each other's bytes.
+_FREQUENT = frozenset(
+    "段级級黑白胜负勝負半目子中盘李王张張刘劉陈陳杨楊赵趙黄黃周吴吳徐孙孫马馬胡朱郭何林高罗羅古力常昊聂卫平俞斌孔杰柯洁时越"
+    "国國围圍棋院杯赛賽第届屆局年月日大小会會战戰本名人石田武宮加藤山下坂井上村木野川正治夫雄光一二三四五六七八九十先番"
+    "のはをにとがたでるいしさんアイウエオカキクコサシスタトナニノマミラリルレロンー"
+    "김이박최정강조윤장임한오서신권황안송류홍단급기원배전국제회승불계반집대결프로아마의에는은을를가다고"
+)
+
+
+def _encoded_parts(data: bytes) -> Iterator[bytes]:
+    """The data as UTF-8 (its names perhaps broken), in one part; game by game where the games name several encodings."""
+    if len({value.lower() for value in _CHARSET.findall(data)}) < 2:
+        yield _as_utf8(data)
+        return
+    position = 0
+    while position >= 0 and (found := _START.search(data, position)):
+        position = _game_end(data, found.start())
+        yield _as_utf8(data[found.start() : position] if position >= 0 else data[found.start() :])
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """The data in UTF-8: by a byte-order mark, by CA if it fits, as UTF-8, by the best guess, as Latin-1.
+
+    Decoding comes before the grammar because the second byte of a Big5, Shift-JIS or GBK character can be a backslash or
+    a ``]``; yet a decoding that eats brackets (a lone lead byte before ``]``, as in a Latin-1 name that ends in ``é``) is
+    not taken: then the plain bytes stay, and only the names are broken.
+    """
+    if data.isascii() and not (b"\x1b" in data or b"\0" in data or b"~{" in data):
+        return data
+    if data.startswith(codecs.BOM_UTF8):
+        return data[3:]
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        wide = "utf-32" if data.startswith(codecs.BOM_UTF32_LE) else "utf-16"
+        return data.decode(wide, "replace").encode("utf-8", "replace")
+    even, odd = data[0:400:2].count(0), data[1:400:2].count(0)
+    if max(even, odd) > 20 + 3 * min(even, odd) or max(even, odd) * 3 > len(data[:400]) > 3 * min(even, odd):
+        return data.decode("utf-16-be" if even > odd else "utf-16-le", "replace").encode("utf-8", "replace")
+
+    found = _CHARSET.search(data)
+    codec = _codec(found[1].decode("latin-1").lower()) if found else ""
+    if not codec and b"\x1b$" in data:
+        codec = "iso2022_jp_ext"
+    is_utf8 = _decodes(data, "utf-8")
+    # Characters of three bytes are not valid UTF-8 by chance; and any bytes "fit" an encoding of single bytes.
+    if is_utf8 and (codec not in _MULTI_BYTE or (codec not in _SEVEN_BIT and _THREE_BYTES.search(data))):
+        return data
+    if codec and codec != "utf-8" and _decodes(data, codec):
+        decoded = data.decode(codec).encode()
+        if codec not in _MULTI_BYTE or _shape(decoded)[0] >= _shape(data)[0]:
+            return decoded
+    if is_utf8:
+        return data
+    text = data.decode("utf-8", "replace")
+    if len(_NOT_ASCII.findall(text)) >= 2 * text.count("\ufffd"):  # mostly sound UTF-8: servers lose bytes of names
+        return data
+
+    plain = _shape(data)
+    likeliest, best = data.decode("latin-1").encode(), 0.0
+    for guess in _GUESSES:
+        text = data.decode(guess, "replace")
+        likelihood = _likelihood(text, guess)
+        if likelihood > best and _shape(decoded := text.encode()) >= plain:
+            likeliest, best = decoded, likelihood
+    return likeliest
+
+
+@lru_cache(64)
+def _codec(charset: str) -> str:
+    """Python's name of the encoding that CA means; "" for one that is unknown or could change what SGF's own signs are."""
+    if charset in _CODECS:
+        return _CODECS[charset]
+    if not _SINGLE_BYTE.fullmatch(charset):
+        return ""
+    try:
+        return codecs.lookup(charset).name
+    except LookupError:
+        return ""
+
+
+def _decodes(data: bytes, codec: str) -> bool:
+    try:
+        data.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shape(data: bytes) -> tuple[bool, int]:
+    """How much SGF the first main line makes: whether it ends where a main line may, and its number of values."""
+    start = _START.search(data)
+    found = _MAIN_LINE.match(data, start.start()) if start else None
+    if not found:
+        return False, 0
+    return data[found.end() : found.end() + 1] in (b")", b""), len(_VALUE.findall(found[0]))
+
+
+def _likelihood(text: str, codec: str) -> float:
+    """How likely the decoded text is meant so, per character; above 0 it is likelier than Latin-1."""
+    total = count = 0
+    for before, run, after in _NOT_ASCII_RUN.findall(text)[:500]:
+        for character in run[:50]:
+            count += 1
+            if character == "\ufffd":
+                total -= 4
+            elif character in _FREQUENT:
+                total += 3
+            else:
+                total += 1 if _GUESSES[codec].fullmatch(character.encode(codec)) else -1
+        if len(run) == 1 and (before or after):  # one foreign letter inside a word: an accent
+            total -= 3
+    return total / max(count, 1)
+
+
+# ------------------------------------------------------------------------------------------------ nodes → record
+
+_SETUP = {b"AB": BLACK, b"AW": WHITE, b"AE": EMPTY}
+_COLOURS = {b"B": BLACK, b"W": WHITE}
+_MARKS = (b"AP", b"PC", b"SO", b"US", b"CP", b"GN")  # where files say which server they come from
+_SERVERS = {
+    "Fox": rb"foxwq|fox ?(?:weiqi|go|server)|\xe9\x87\x8e\xe7\x8b\x90",
+    "KGS": rb"\bkgs\b|kiseido go server|gokgs",
+    "OGS": rb"\bogs\b|online-go",
+    "Tygem": rb"tygem|\xe5\xbc\x88\xe5\x9f\x8e",
+    "IGS": rb"panda-?net|\bigs\b|internet go server|panda-?(?:gl)?go|panda-egg",
+    "Oro": rb"cyber ?oro|oro ?baduk|wbaduk",
+    "DGS": rb"dragon ?go ?server",
+    "NNGS": rb"\bnngs\b|no name go server",
+}
+_SERVER = re.compile(b"|".join(b"(?P<%s>%s)" % (server.encode(), marks) for server, marks in _SERVERS.items()))
+_FOX_POINTS = {  # by the number of stones; 6,900 games of Fox with the stones in the file know no exception
+    count: tuple(point_from_sgf(point, 19) for point in points.split())
+    for count, points in {
+        2: "pd dp",
+        3: "pd dp dd",
+        4: "pd dp dd pp",
+        5: "pd dp dd pp jj",
+        6: "pd dp dd pp dj pj",
+        7: "pd dp dd pp dj pj jj",
+        8: "pd dp dd pp dj pj jd jp",
+        9: "pd dp dd pp dj pj jd jp jj",
+    }.items()
+}
+
+
+class _Moves(NamedTuple):
+    """What the nodes of a main line put on the board."""
+
+    stones: dict[int, int]  # point → colour (EMPTY too), before the first move
+    moves: list[Stone]
+    late: list[tuple[int, dict[int, int]]]  # setup after this many moves
+    fault: _Fault | None
+
+
+def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
+    """The record of a main line; raises SgfError for what cannot be read or what the rules forbid."""
+    label = name or "this SGF"
+    facts: dict[bytes, bytes] = {}  # the first value of each property
+    marks: list[bytes] = []
+    sizes: set[bytes] = set()
+    for node in game.nodes:
+        for ident, values in node:
+            if values:
+                facts.setdefault(ident, values[0])
+                if ident in _MARKS:
+                    marks += values
+                elif ident == b"SZ":
+                    sizes.update(value.strip() for value in values)
+    if game is NOT_SGF:
+        raise SgfError(f"{label}: there is no SGF game in it: a game starts with '(;'", "not-sgf")
+    if facts.get(b"GM", b"1").strip() not in (b"1", b"", b"01", b"Go", b"go"):
+        raise SgfError(f"{label} is not a game of Go: GM[{_text(facts[b'GM'])}], and Go is GM[1]", "not-go")
+    size = _size(sizes, label)
+    stones, moves, late, fault = _moves(game.nodes, size)
+    if game.moves is not None:
+        moves.extend(game.moves)
+    fault = fault or game.fault
+    if fault and (illegal == "refuse" or not moves):
+        raise SgfError(f"{label}: {fault.reason}", fault.kind)
+    if len(moves) > MAX_MOVES:
+        raise SgfError(f"{label} has {len(moves)} moves; at most {MAX_MOVES} are read", "too-long")
+
+    server = _server(marks, facts)
+    found = _INTEGER.match(facts.get(b"HA", b""))
+    handicap = int(found[1]) if found else 0
+    if handicap >= 2 and BLACK not in stones.values():
+        stones.update(_handicap_stones(handicap, size, stones, moves, server, label))
+    setup = tuple([(colour, point) for point, colour in sorted(stones.items()) if colour != EMPTY])
+    try:
+        bad = first_illegal(size, setup, moves) if moves or setup else -1
+    except GoPolicyError as error:
+        raise SgfError(f"{label}: {error}", "bad-setup") from error
+    end, fault = _legal_end(size, setup, moves, late, bad)
+    if fault:
+        if illegal == "refuse" or not end:
+            raise SgfError(f"{label}: {fault.reason}", fault.kind)
+        del moves[end:]
+
+    if moves:
+        to_play = moves[0][0]
+    elif facts.get(b"PL", b"").strip()[:1].upper() in _COLOURS:
+        to_play = _COLOURS[facts[b"PL"].strip()[:1].upper()]
+    else:
+        to_play = WHITE if handicap >= 2 else BLACK
+    return GameRecord(
+        size=size,
+        komi=_komi(_text(facts.get(b"KM", b"")), _text(facts.get(b"RU", b"")), server, size),
+        handicap=handicap,
+        players=(_text(facts.get(b"PB", b"")), _text(facts.get(b"PW", b""))),
+        ranks=(_rank(facts.get(b"BR", b"")), _rank(facts.get(b"WR", b""))),
+        result=_result(facts.get(b"RE", b"")),
+        date=_date(facts.get(b"DT", b"")),
+        setup=setup,
+        to_play=to_play,
+        moves=tuple(moves),
+        server=server,
+        name=name,
+    )
+
+
+def _size(sizes: set[bytes], label: str) -> int:
+    """The size that SZ tells (19 if it tells none); raises SgfError unless the board is square, of 2 to 25 lines."""
+    named = {re.sub(rb"\s*[:xX*]\s*", b":", size) for size in sizes if size}
+    if not named:
+        return 19
+    shown = ", ".join(f"SZ[{_text(size)}]" for size in sorted(named))
+    if not all(re.fullmatch(rb"\d{1,3}(:\d{1,3})?", size) for size in named):
+        raise SgfError(f"{label}: {shown} is no board size: it is a number, as in SZ[19]", "size")
+    lines = {int(number) for size in named for number in size.split(b":")}
+    if len(lines) > 1:
+        raise SgfError(f"{label}: {shown} is no square board; only square boards are read", "size")
+    size = lines.pop()
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise SgfError(f"{label}: {shown} is not supported: sizes are {MIN_SIZE} to {MAX_SIZE}", "size")
+    return size
+
+
+def _moves(nodes: list[Node], size: int) -> _Moves:
+    """Setup and moves in the order of the nodes, up to the first fault."""
+    table = _move_table(size)
+    stones: dict[int, int] = {}
+    moves: list[Stone] = []
+    late: list[tuple[int, dict[int, int]]] = []
+    for node in nodes:
+        changes: dict[int, int] = {}
+        played: list[Stone] = []
+        for ident, values in node:
+            if ident in _COLOURS:
+                for value in values or [b""]:  # a move without a value: a pass
+                    move = table.get(ident + b"[" + value.translate(None, _BLANKS) + b"]")
+                    if move is None:
+                        number = len(moves) + len(played) + 1
+                        reason = f"move {number}, {ident.decode()}[{_text(value)[:40]}], is no point of the {size}x{size} board"
+                        return _Moves(stones, moves, late, _Fault("bad-point", reason))
+                    if move not in played:
+                        played.append(move)
+            elif ident in _SETUP:
+                for value in values:
+                    points = _rectangle(value, size)
+                    if points is None:
+                        reason = f"{ident.decode()}[{_text(value)[:40]}] is no point of the {size}x{size} board"
+                        return _Moves(stones, moves, late, _Fault("bad-point", reason))
+                    for point in points:
+                        if changes.setdefault(point, _SETUP[ident]) != _SETUP[ident]:
+                            reason = f"one node sets {point_to_gtp(point, size)} to two colours"
+                            return _Moves(stones, moves, late, _Fault("bad-setup", reason))
+            elif ident == b"?":
+                reason = f"after move {len(moves)} there is a value without a property, [{_text(values[0])[:40]}]"
+                return _Moves(stones, moves, late, _Fault("malformed", reason))
+        if any(colour == following for (colour, _), (following, _) in pairwise(played)):
+            reason = f"after move {len(moves)} one node holds two moves of {colour_name(played[0][0])}"
+            return _Moves(stones, moves, late, _Fault("malformed", reason))
+        if changes and moves:
+            late.append((len(moves) + len(played), changes))
+        else:
+            stones.update(changes)
+        moves += played
+    return _Moves(stones, moves, late, None)
+
+
+def _rectangle(value: bytes, size: int) -> list[int] | None:
+    """The points of ``aa`` or of ``aa:cc`` (in any direction); none of an empty value; None where it is no point."""
+    corners = value.translate(None, _BLANKS).split(b":")
+    if corners == [b""]:
+        return []
+    if len(corners) > 2:
+        return None
+    try:
+        points = [point_from_sgf(corner.decode("ascii"), size) for corner in corners]
+    except (GoPolicyError, UnicodeDecodeError):
+        return None
+    if PASS in points:
+        return None
+    (top, left), (bottom, right) = divmod(points[0], size), divmod(points[-1], size)
+    rows = range(min(top, bottom), max(top, bottom) + 1)
+    columns = range(min(left, right), max(left, right) + 1)
+    return [row * size + column for row in rows for column in columns]
+
+
+def _handicap_stones(
+    handicap: int, size: int, stones: dict[int, int], moves: list[Stone], server: str, label: str
+) -> dict[int, int]:
+    """The handicap stones that a file with HA leaves out: none where Black placed them as moves; on Fox the fixed points.
+
+    Fox is the one server whose files lack them; in all of them White begins and never plays on a point of its
+    convention before Black lost the stone there. Raises SgfError where nothing says where the stones were.
+    """
+    placed = 0
+    for colour, point in moves:
+        if colour == WHITE and point != PASS:
+            break
+        placed += colour == BLACK and point != PASS
+    if placed >= handicap:
+        return {}
+    begun = [colour for colour, _ in moves[: 2 * handicap]]
+    in_turn = set(begun[::2]) == {WHITE} and WHITE not in begun[1::2]
+    if server == "Fox" and size == 19 and handicap in _FOX_POINTS and in_turn and not stones:
+        return dict.fromkeys(_FOX_POINTS[handicap], BLACK)
+    raise SgfError(f"{label}: HA[{handicap}], but no handicap stones: nothing says where they stood", "handicap-without-stones")
+
+
+def _legal_end(
+    size: int, setup: tuple[Stone, ...], moves: list[Stone], late: list[tuple[int, dict[int, int]]], bad: int
+) -> tuple[int, _Fault | None]:
+    """How many moves stand on the board the players had, and what is wrong after them. ``bad``: the first illegal move.
+
+    Setup after the first move is harmless where it changes nothing: some programs write captured stones as AE.
+    """
+    end = len(moves) if bad < 0 else bad
+    if bad < 0 and not late:
+        return end, None
+    board = Board(size, superko=False)
+    board.set_up(setup)
+    for number, (colour, point) in enumerate(moves):
+        fault = _late_fault(board, late)
+        if fault:
+            return number, fault
+        try:
+            board.play(point, colour)
+        except IllegalMoveError as error:
+            return number, _Fault("illegal-move", str(error))
+    return end, _late_fault(board, late)
+
+
+def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault | None:
+    number = board.move_number
+    for index, changes in late:
+        if index == number:
+            stones = board.stones().ravel()
+            for point, colour in changes.items():
+                if stones[point] != colour:
+                    where = point_to_gtp(point, board.size)
+                    return _Fault("late-setup", f"after move {number} a node changes {where} without a move: such games are not replayed")
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------- facts
+
+_INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
+_KOMI = re.compile(r"\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2)?")
+_DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
+_RANK = re.compile(
+    r"(p(?:ro)?\.?\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})", re.IGNORECASE
+)
+_DATE = re.compile(r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?")
+_WON = re.compile(r"(b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|(黑|白)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def _text(value: bytes) -> str:
+    if b"\\" in value or b"\n" in value or b"\r" in value:
+        value = simpletext_value(value)
+    return value.decode("utf-8", "replace").strip()
+
+
+def _server(marks: list[bytes], facts: dict[bytes, bytes]) -> str:
+    found = _SERVER.search(b"\n".join(marks).lower())
+    if found and found.lastgroup:
+        return found.lastgroup
+    # Older files of Fox name only the library that wrote them, but keep Fox's own way to tell the time.
+    return "Fox" if facts.get(b"AP", b"").startswith(b"GNU Go:3.8") and b"TC" in facts and b"TT" in facts else ""
+
+
+@lru_cache(256)
+def _komi(text: str, rules: str, server: str, size: int) -> float:
+    """Komi in points; nan where it is missing or nonsense.
+
+    Fox, and programs that copy from it, write hundredths as a whole number: 650 is 6.5 points; under Chinese rules they
+    are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so).
+    """
+    found = _KOMI.match(text)
+    if not found:
+        return math.nan
+    if found[2] is None and not found[3]:
+        whole = int(found[1])
+        if whole % 25 == 0 and (abs(whole) > 100 or (server == "Fox" and abs(whole) >= 25)):
+            stones = whole % 50 or (200 <= abs(whole) <= 400 and rules.lower().startswith("chinese"))
+            return whole / 50 if stones else whole / 100
+        komi = float(whole)
+    else:
+        komi = float(f"{found[1]}.{'5' if found[3] else found[2]}")
+    return komi if abs(komi) <= size * size else math.nan
+
+
+@lru_cache(1024)
+def _rank(value: bytes) -> str:
+    """A rank as "5k", "9d" or, for professionals, "9p"."""
+    found = _RANK.search(_text(value))
+    if not found:
+        return ""
+    pro, number, unit, after = found.groups()
+    if not number.isdecimal():
+        tens, ten, ones = number.rpartition("十")
+        number = str((_DIGITS.get(tens, 1) * 10 if ten else 0) + _DIGITS.get(ones, 0))
+    if pro or unit.lower() in ("p", "pro") or "pro" in after.lower():
+        return f"{number}p"
+    return number + ("d" if unit.lower() in ("d", "dan", "段", "단") else "k")
+
+
+@lru_cache(4096)
+def _date(value: bytes) -> str:
+    """The first date of a text, as far as it is told: "2001-12-20", "1998-03", "0196"."""
+    found = _DATE.search(_text(value))
+    if not found:
+        return ""
+    year, month, day = found[1].zfill(4), int(found[2] or 0), int(found[3] or 0)
+    if not 1 <= month <= 12:
+        return year
+    return f"{year}-{month:02}-{day:02}" if 1 <= day <= 31 else f"{year}-{month:02}"
+
+
+@lru_cache(4096)
+def _result(value: bytes) -> str:
+    """A result in one form (see ``GameRecord.result``); "" for what is missing or not understood."""
+    text = _text(value)
+    lower = text.lower()
+    if lower in ("0", "tie", "和棋", "持碁") or lower.startswith(("jigo", "draw")):
+        return "0"
+    if lower.startswith(("void", "no result", "both lost")):
+        return "Void"
+    if lower.startswith(("?", "unknown", "unfinished", "suspended", "打挂", "打掛")):
+        return "?"
+    found = _WON.match(text)
+    if not found:
+        return ""
+    winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
+    winner = "B" if winner.lower() in ("b", "black", "黑") else "W"
+    how = how.strip().lower()
+    points = re.match(r"[0-9]+(?:[.,][0-9]+)?", how.lstrip("胜勝 "))
+    if points and not found[5]:
+        return f"{winner}+{float(points[0].replace(',', '.')):g}"
+    if how.startswith("r") or "中盘" in how or "中盤" in how or "中押" in how:
+        return f"{winner}+R"
+    if how.startswith("t") or "超时" in how:
+        return f"{winner}+T"
+    if how.startswith(("f", "offline")):
+        return f"{winner}+F"
+    return f"{winner}+"
+
+
+# --------------------------------------------------------------------------------------------------------- writing
+
+
+def write_sgf(record: GameRecord) -> str:
+    """The record as SGF text (FF[4], to be stored as UTF-8), which ``read_sgf`` reads back; ``name`` is not kept."""
+    size = record.size
+    root = ["GM[1]FF[4]CA[UTF-8]", f"SZ[{size}]"]
+    facts = {
+        "PB": record.players[0],
+        "PW": record.players[1],
+        "BR": record.ranks[0],
+        "WR": record.ranks[1],
+        "KM": "" if math.isnan(record.komi) else str(float(record.komi)),  # with a point: 375 would mean 7.5
+        "HA": str(record.handicap) if record.handicap else "",
+        "RE": record.result,
+        "DT": record.date,
+        "PC": record.server,
+    }
+    root += [f"{ident}[{escape_text(text.encode()).decode()}]" for ident, text in facts.items() if text]
+    for ident, colour in (("AB", BLACK), ("AW", WHITE)):
+        points = [f"[{point_to_sgf(point, size)}]" for stone, point in record.setup if stone == colour]
+        if points:
+            root.append(ident + "".join(points))
+    if record.to_play == WHITE:
+        root.append("PL[W]")
+    moves = [f";{'B' if colour == BLACK else 'W'}[{point_to_sgf(point, size)}]" for colour, point in record.moves]
+    lines = ["".join(moves[first : first + 10]) for first in range(0, len(moves), 10)]
+    return "\n".join(["(;" + "\n".join(root), *lines]) + ")\n"

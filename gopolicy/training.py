@@ -1,0 +1,772 @@
+"""The training loop: packed games in, a run folder with weights out.
+
+    gopolicy train games.gpk --out runs/small --filters 64 --max-minutes 20     # a laptop
+    gopolicy train --out runs/small --resume                                    # goes on after a stop, a kill or a power cut
+    torchrun --nproc-per-node 4 -m gopolicy train games.gpk --out runs/large --filters 192 --steps 400000 --batch-size 2048
+
+A run folder holds
+
+    ======================  ================================================================================
+    checkpoint.safetensors  all that the run goes on from: weights, their average, optimizer, counters, options
+    weights.safetensors     the averaged weights with their description: the result so far, and at the end
+    metrics.jsonl           a JSON object a line (``metrics``); the same for TensorBoard in events.out.tfevents.*
+    curves.png              loss and accuracy
+    ======================  ================================================================================
+
+The same options, seed and number of threads give the same run, on a CPU to the bit, however often it is stopped and resumed:
+batches follow from (seed, step), and a checkpoint holds everything else. One exception: when only a time is given
+(``--max-minutes`` without ``--steps``) the learning rate follows the clock. Time counts from the first step, without the breaks.
+
+Ctrl-C (or SIGTERM) ends after the step in hand, saves, and exits with 128 + the signal's number; a second one ends at once,
+and what the last checkpoint holds is kept.
+
+Under ``torchrun`` every process takes its part of the one global batch; gradients are averaged, the first process alone measures
+and writes. Batch normalisation looks at the whole global batch on GPUs; on CPUs, where torch cannot do that, each process
+normalises over its own part and the first one's running statistics are kept. The run folder must be one that all processes see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from gopolicy import metrics, weights
+from gopolicy.batches import Batches, fixed
+from gopolicy.errors import GoPolicyError
+from gopolicy.features import PLANE_SETS
+from gopolicy.games import PackedGames
+from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork
+
+CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
+CHECKPOINT_FORMAT = 1
+DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
+
+
+class TrainingError(GoPolicyError):
+    """A run that cannot start or go on."""
+
+
+def _option(default: Any, text: str, *choices: str) -> Any:
+    """A field of TrainingConfig and the command-line option of the same name in one."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices or None})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The options of a run. The command line has the same, ``batch_size`` as ``--batch-size``."""
+
+    planes: str = _option("alphago48", "plane set the network reads")
+    filters: int = _option(64, "channels of every layer")
+    layers: int = _option(12, "layers: one 5×5, the others 3×3; the 1×1 output is not counted")
+    kind: str = _option("residual", "plain as published, or with shortcuts and batch normalisation", *KINDS)
+    batch_size: int = _option(256, "positions a step, over all processes together")
+    optimizer: str = _option("adamw", "stochastic gradient descent with Nesterov momentum, or AdamW", "sgd", "adamw")
+    lr: float = _option(2e-3, "highest learning rate")
+    momentum: float = _option(0.9, "momentum of sgd; first beta of adamw")
+    weight_decay: float = _option(1e-2, "weight decay of convolution weights; biases and normalisation have none (sgd: try 1e-4)")
+    warmup_steps: int = _option(200, "steps over which the learning rate rises from zero, at most a twentieth of the run")
+    decay: str = _option("cosine", "how the learning rate falls to --final-lr by the end", "cosine", "linear", "constant", "half-every")
+    final_lr: float = _option(0.01, "learning rate at the end, as a part of --lr (cosine, linear)")
+    half_every: int = _option(100_000, "steps after which the learning rate is halved (half-every)")
+    steps: int = _option(0, "steps of the whole run; the learning rate then follows steps, never the clock")
+    max_minutes: float = _option(0.0, f"stops after this time; if neither this nor --steps is given: {DEFAULT_MINUTES:.0f}")
+    grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
+    ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
+    label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
+    precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
+    seed: int = _option(1, "of the first weights, the order of positions and their symmetries")
+    threads: int = _option(0, "threads of torch on a CPU; 0 leaves that to torch")
+    batch_threads: int = _option(2, "threads that make batches")
+    device: str = _option("auto", "cpu, cuda, mps …; auto: cuda if there is one, else cpu")
+    validate_every: int = _option(1000, "steps between two measurements; there is always one at the end")
+    validation_positions: int = _option(8192, "positions of the validation split measured on the way, the same each time")
+    log_every: int = _option(50, "steps between two lines of metrics.jsonl")
+    save_every: float = _option(10.0, "minutes between two checkpoints")
+    compile: bool = _option(False, "torch.compile; needs a C++ compiler")
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float, float]] = {
+            "batch_size": (1, 2**20), "lr": (0, 100), "momentum": (0, 0.9999), "weight_decay": (0, 10), "warmup_steps": (0, 2**40),
+            "final_lr": (0, 1), "half_every": (1, 2**40), "steps": (0, 2**40), "max_minutes": (0, 1e7), "grad_clip": (0, 1e9),
+            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "seed": (0, 2**31 - 1), "threads": (0, 1024), "batch_threads": (1, 1024),
+            "validate_every": (1, 2**40), "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # also true for nan
+                raise TrainingError(f"{_flag(name)} is {value}, expected {low} to {high}")
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise TrainingError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
+        if self.planes not in PLANE_SETS:
+            raise TrainingError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
+
+    @property
+    def seconds(self) -> float:
+        """When the run stops by the clock; infinite if only steps count."""
+        if self.max_minutes:
+            return 60 * self.max_minutes
+        return math.inf if self.steps else 60 * DEFAULT_MINUTES
+
+    def network(self) -> PolicyConfig:
+        try:
+            planes = PLANE_SETS[self.planes].planes
+            return PolicyConfig(planes=self.planes, in_planes=planes, filters=self.filters, layers=self.layers, kind=self.kind)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+
+
+# What may change when a run is resumed: the rest decides which weights come out.
+MAY_CHANGE = frozenset(
+    {"steps", "max_minutes", "threads", "batch_threads", "device", "log_every", "save_every", "validate_every", "compile"}
+)  # fmt: skip
+
+
+class BatchSource(Protocol):
+    """What the loop needs of ``batches.Batches``: this process's part of every batch, from any step on."""
+
+    waited_seconds: float  # how long the reader has waited so far
+
+    @property
+    def positions(self) -> int: ...  # in the split
+
+    def from_step(self, step: int) -> Iterator[tuple[Tensor, Tensor]]: ...  # (B, P, N, N) uint8 or int8, (B,) int64
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One process or many
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among those of the run."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+    control: Any = None  # process group for numbers on the CPU, so that agreeing never waits for a GPU
+
+    @classmethod
+    @contextmanager
+    def start(cls, device: str) -> Iterator[Workers]:
+        """Joins the processes that ``torchrun`` started, if it did."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if device == "cuda" and world > 1:
+            device = f"cuda:{os.environ['LOCAL_RANK']}"
+        try:
+            chosen = torch.device(device)
+            torch.empty(1, device=chosen)
+        except (RuntimeError, AssertionError) as error:
+            raise TrainingError(f"--device {device}: {str(error).splitlines()[0]}") from error
+        if chosen.type == "cuda":
+            torch.cuda.set_device(chosen)
+        if world == 1:
+            yield cls(chosen)
+            return
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        try:
+            control = dist.new_group(backend="gloo")
+            yield cls(chosen, dist.get_rank(), world, control)
+        finally:
+            dist.destroy_process_group()
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def agree(self, *values: float) -> list[float]:
+        """The first process's values, in every process."""
+        if self.world == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64)
+        dist.broadcast(shared, 0, group=self.control)
+        return list(shared.tolist())
+
+    def gather(self, sums: Tensor) -> None:
+        """Adds all processes' ``sums`` into the first one's and clears the others, in place."""
+        if self.world > 1:
+            dist.all_reduce(sums)
+            if not self.first:
+                sums.zero_()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The pieces of a step
+
+
+def learning_rate(config: TrainingConfig, step: int, elapsed: float) -> float:
+    """The learning rate of a step (counted from 0), ``elapsed`` seconds after the first. With ``steps`` set the clock plays no part."""
+    progress = step / config.steps if config.steps else elapsed / config.seconds
+    progress = min(progress, 1.0)
+    if config.decay == "cosine":
+        factor = config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+    elif config.decay == "linear":
+        factor = config.final_lr + (1 - config.final_lr) * (1 - progress)
+    elif config.decay == "half-every":
+        factor = 0.5 ** (step // config.half_every)
+    else:
+        factor = 1.0
+    # A run of a minute has not the steps for the usual warm-up: it never takes more than a twentieth of the run.
+    warm = max((step + 1) / (config.warmup_steps + 1), 20 * progress)
+    return config.lr * factor * min(1.0, warm)
+
+
+def make_optimizer(config: TrainingConfig, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """Decays the weights of convolutions only: to pull a bias or a normalisation to zero has no use."""
+    kernels = [parameter for parameter in network.parameters() if parameter.dim() == 4]
+    others = [parameter for parameter in network.parameters() if parameter.dim() != 4]
+    groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    fused = True if device.type in ("cpu", "cuda") else None
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=fused)
+
+
+class Average:
+    """The moving average of a network's weights, running statistics included: a network of its own."""
+
+    def __init__(self, network: PolicyNetwork, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        # state_dict's tensors share memory with the networks: collected once, they stay right
+        self._numbers = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After step ``step`` (from 0). The average is short at first, so that the random weights of the start are soon forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.decay else 0.0
+        torch._foreach_lerp_([mine for mine, _ in self._numbers], [now for _, now in self._numbers], 1 - decay)
+        for mine, now in self._counts:
+            mine.copy_(now)
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it."""
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        elif device.type == "cpu":
+            abilities = torch.cpu.get_capabilities()
+            native = any(abilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        else:
+            native = False
+        precision = "bf16" if native else "float32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, number: torch.dtype) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, dtype=number) if number != torch.float32 else nullcontext()
+
+
+def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Planes travel as bytes, without waiting, and become ``number``s, channels last, where they are used."""
+    if device.type == "cuda":
+        planes, targets = planes.pin_memory(), targets.pin_memory()
+    planes = planes.to(device, non_blocking=True)
+    return planes.to(number, memory_format=torch.channels_last), targets.to(device, non_blocking=True)
+
+
+@torch.inference_mode()
+def measure(
+    network: PolicyNetwork, positions: Iterable[tuple[Any, ...]], device: torch.device, number: torch.dtype
+) -> dict[str, float | int]:
+    """``loss`` (cross-entropy), ``top1``, ``top5`` and ``positions`` over batches that start with (planes, targets)."""
+    network.eval()
+    sums, count = torch.zeros(3, dtype=torch.float64, device=device), 0
+    for planes, targets, *_ in positions:
+        x, y = to_device(planes, targets, device, number)
+        with autocast(device, number):
+            logits = network(x)
+        best = logits.topk(min(5, logits.shape[1])).indices == y[:, None]  # (B, 5)
+        loss = F.cross_entropy(logits, y, reduction="sum")
+        sums += torch.stack([loss, best[:, 0].sum(), best.sum()])
+        count += len(y)
+    if not count:
+        raise TrainingError("the validation split holds no position; pack more games, or leave more of them in the split")
+    loss_, top1, top5 = (sums / count).tolist()
+    return {"loss": round(loss_, 5), "top1": round(top1, 5), "top5": round(top5, 5), "positions": count}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checkpoints
+
+
+@dataclass
+class Counters:
+    """Where a run stands: with the tensors, all that a checkpoint holds."""
+
+    step: int = 0  # steps done
+    positions: int = 0  # positions seen, over all processes
+    elapsed: float = 0.0  # seconds since the first step, breaks left out
+    metrics_bytes: int = 0  # of metrics.jsonl that belong to this state
+    interval: tuple[float, float, int] = (0.0, 0.0, 0)  # loss and hits summed since the last line of metrics, and steps
+    validation: dict[str, Any] = dataclasses.field(default_factory=dict)  # the last measurement, with its step
+
+
+@dataclass
+class Checkpoint:
+    config: TrainingConfig
+    facts: dict[str, Any]
+    counters: Counters
+    tensors: dict[str, Tensor]
+
+
+def save_checkpoint(path: Path, state: Checkpoint) -> None:
+    told = {
+        "format": CHECKPOINT_FORMAT,
+        "config": dataclasses.asdict(state.config),
+        "facts": state.facts,
+        "counters": dataclasses.asdict(state.counters),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+    weights.write_atomic(path, safetensors.torch.save(tensors, metadata={"gopolicy-run": json.dumps(told)}))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Raises TrainingError for what is no checkpoint of this version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["gopolicy-run"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if told["format"] != CHECKPOINT_FORMAT:
+            raise TrainingError(f"{path}: checkpoint format {told['format']}, this version reads {CHECKPOINT_FORMAT}")
+        counters = Counters(**told["counters"])
+        counters.interval = tuple(told["counters"]["interval"])
+        return Checkpoint(TrainingConfig(**told["config"]), told["facts"], counters, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error})") from error
+
+
+def _collect(network: PolicyNetwork, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in average.network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items() if value is not None}
+    return tensors
+
+
+def _restore(tensors: dict[str, Tensor], network: PolicyNetwork, average: Average, optimizer: torch.optim.Optimizer) -> None:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    try:
+        network.load_state_dict(part("network/"))
+        average.network.load_state_dict(part("average/"))
+    except RuntimeError as error:
+        raise TrainingError(f"the checkpoint does not fit its own options: {error}") from error
+    for name, parameter in network.named_parameters():
+        for key, value in part(f"optimizer/{name}/").items():
+            if value.shape == parameter.shape:  # laid out in memory like its weight, or every step would pay for it
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            elif parameter.device.type == "cuda":
+                value = value.to(parameter.device)
+            optimizer.state[parameter][key] = value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The run
+
+
+class _Signals:
+    """Remembers Ctrl-C and SIGTERM until the step is done; a second one acts as if this were not here."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._receive)
+            except ValueError:  # not the main thread: whoever owns that one decides
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self.__exit__()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def train(
+    config: TrainingConfig,
+    out: Path,
+    batches: BatchSource,
+    validation: Callable[[], Iterable[tuple[Any, ...]]],
+    facts: dict[str, Any],
+    workers: Workers,
+    *,
+    checkpoint: Checkpoint | None = None,
+    initial: PolicyNetwork | None = None,
+) -> int:
+    """Trains until the budget is used up or a signal comes; returns the exit status (0, or 128 + the signal).
+
+    ``validation()`` gives the positions to measure, the same each time, as batches (planes, targets, …). ``facts`` describes the
+    data, for the weights' description. ``checkpoint`` is what to go on from; ``initial`` are weights to start from instead of
+    random ones. Raises TrainingError if the loss is no number any more.
+    """
+    device, number = workers.device, resolve_precision(config.precision, workers.device)
+    if config.threads and device.type == "cpu":
+        torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+
+    torch.manual_seed(config.seed)
+    network = PolicyNetwork(config.network())
+    if initial is not None:
+        network.load_state_dict(initial.state_dict())
+    network = network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = Average(network, config.ema)
+    optimizer = make_optimizer(config, network, device)
+    counters = Counters()
+    if checkpoint is not None:
+        counters = checkpoint.counters
+        _restore(checkpoint.tensors, network, average, optimizer)
+
+    model: Any = network
+    if workers.world > 1:
+        if device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        # Running statistics are the same everywhere on GPUs; on CPUs the first process's are sent to the others.
+        model = nn.parallel.DistributedDataParallel(
+            model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=device.type == "cpu"
+        )
+    if config.compile:
+        model = torch.compile(model)
+    parameters = list(network.parameters())
+
+    def finished(elapsed: float) -> bool:
+        return 0 < config.steps <= counters.step or elapsed >= config.seconds
+
+    def save(log: metrics.Metrics) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in parameters):
+            raise TrainingError(f"the weights are no numbers any more at step {counters.step}: start again with a smaller --lr")
+        counters.metrics_bytes = log.position()
+        save_checkpoint(out / CHECKPOINT, Checkpoint(config, facts, counters, _collect(network, average, optimizer)))
+        if counters.step:
+            weights.save(out / WEIGHTS, average.network, describe(config, facts, counters))
+
+    def validate(log: metrics.Metrics) -> None:
+        counters.validation = {**measure(average.network, validation(), device, number), "step": counters.step}
+        seen = counters.validation
+        scores = {name: seen[name] for name in ("loss", "top1", "top5")}
+        log.write(
+            "validation",
+            counters.step,
+            **scores,
+            measured=seen["positions"],
+            positions=counters.positions,
+            elapsed=round(counters.elapsed, 1),
+        )
+        metrics.draw(out)
+        line.end(f"step {counters.step:,}: validation top-1 {seen['top1']:.2%}, top-5 {seen['top5']:.2%}, loss {seen['loss']:.4f}")
+
+    line = _Line(workers.first)
+    say_first = say if workers.first else (lambda text: None)
+    if finished(counters.elapsed):
+        say_first(f"{out}: already finished, at step {counters.step:,}; more --steps or --max-minutes go on")
+        return 0
+    if checkpoint is None:
+        say_first(str(network))
+    say_first(
+        f"{'resumes at' if checkpoint else 'starts at'} step {counters.step:,} on {device}"
+        f"{f' × {workers.world}' if workers.world > 1 else ''}, {'bf16' if number == torch.bfloat16 else 'float32'}, "
+        f"{batches.positions:,} positions in the training split"
+    )
+
+    sums = torch.zeros(2, device=device)  # loss and hits since the last line of metrics: read only there, a GPU never waits for it
+    if workers.first:
+        sums += torch.tensor(counters.interval[:2], device=device)
+    interval_steps = counters.interval[2]
+    status = 0
+    with (
+        _Signals() as signals,
+        metrics.Metrics(out, keep=counters.metrics_bytes, step=counters.step) if workers.first else nullcontext() as log,
+    ):
+        if checkpoint is None and log is not None:
+            save(log)  # from here on there is always something to go on from
+        network.train()
+        feed = batches.from_step(counters.step)
+        began = time.monotonic() - counters.elapsed
+        saved = line_began = time.monotonic()
+        line_waited, line_steps, paused = batches.waited_seconds, 0, 0.0
+        while True:
+            counters.elapsed, stop, save_now = workers.agree(
+                time.monotonic() - began, signals.received, time.monotonic() - saved >= 60 * config.save_every
+            )
+            if stop or finished(counters.elapsed):
+                status = 128 + int(stop) if stop else 0
+                break
+            if save_now and counters.step:
+                workers.gather(sums)
+                if log is not None:
+                    pause = time.monotonic()
+                    counters.interval = (*sums.tolist(), interval_steps)
+                    save(log)
+                    paused += time.monotonic() - pause
+                saved = time.monotonic()
+
+            lr = learning_rate(config, counters.step, counters.elapsed)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            planes, targets = next(feed)
+            x, y = to_device(planes, targets, device, number)
+            with autocast(device, number):
+                logits = model(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if config.grad_clip:
+                nn.utils.clip_grad_norm_(parameters, config.grad_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            average.update(counters.step)
+            with torch.no_grad():
+                sums += torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean()])
+            counters.step += 1
+            counters.positions += config.batch_size
+            interval_steps += 1
+            line_steps += 1
+
+            if counters.step % config.log_every == 0:
+                workers.gather(sums)
+                if log is not None:
+                    mean_loss, top1 = (sums / (interval_steps * workers.world)).tolist()
+                    if not math.isfinite(mean_loss):
+                        raise TrainingError(f"the loss is {mean_loss} at step {counters.step}: start again with a smaller --lr")
+                    now = time.monotonic()
+                    spent = max(now - line_began - paused, 1e-9)
+                    speed = line_steps * config.batch_size / spent
+                    waited = (batches.waited_seconds - line_waited) / spent
+                    log.write(
+                        "train", counters.step, positions=counters.positions, loss=round(mean_loss, 5), top1=round(top1, 5), lr=lr,
+                        positions_per_second=round(speed, 1), waited=round(waited, 4), elapsed=round(now - began, 1),
+                    )  # fmt: skip
+                    left = _seconds_left(config, counters.step, now - began, speed / config.batch_size)
+                    line.show(
+                        f"step {counters.step:,}  {speed:,.0f} positions/s  loss {mean_loss:.3f}  top-1 {top1:.1%}  lr {lr:.2g}  "
+                        f"waited {waited:.1%}  {_clock(left)} left"
+                    )
+                    line_began, line_waited, line_steps, paused = now, batches.waited_seconds, 0, 0.0
+                sums.zero_()
+                interval_steps = 0
+            if counters.step % config.validate_every == 0 and log is not None:
+                pause = time.monotonic()
+                counters.elapsed = pause - began
+                validate(log)
+                paused += time.monotonic() - pause
+
+        workers.gather(sums)
+        if log is not None:
+            counters.interval = (*sums.tolist(), interval_steps)
+            if not stop and counters.validation.get("step") != counters.step:
+                validate(log)
+            save(log)
+            metrics.draw(out)
+            line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out / WEIGHTS}")
+            if stop:
+                say(f"to go on: gopolicy train --out {out} --resume")
+    return status
+
+
+def describe(config: TrainingConfig, facts: dict[str, Any], counters: Counters) -> dict[str, Any]:
+    """The description that goes with the weights of a run."""
+    measured = {name: value for name, value in counters.validation.items() if name != "loss"}
+    if measured:
+        measured = {"split": "validation", "symmetries": 1, "cross_entropy": counters.validation["loss"], **measured}
+    return {
+        "data": {name: Path(value).name if name in ("file", "init") else value for name, value in facts.items()},
+        "steps": counters.step,
+        "positions": counters.positions,
+        "minutes": round(counters.elapsed / 60, 1),
+        "accuracy": measured,
+        "training": dataclasses.asdict(config),
+    }
+
+
+class _Line:
+    """The progress line: in place on a terminal, elsewhere a line every half minute."""
+
+    def __init__(self, on: bool) -> None:
+        self._on, self._terminal, self._shown, self._length = on, sys.stderr.isatty(), -math.inf, 0
+
+    def show(self, text: str) -> None:
+        if not self._on:
+            return
+        if self._terminal:
+            sys.stderr.write("\r" + text.ljust(self._length))
+            sys.stderr.flush()
+            self._length = len(text)
+        elif time.monotonic() - self._shown >= 30:
+            say(text)
+            self._shown = time.monotonic()
+
+    def end(self, text: str) -> None:
+        """A line that stays."""
+        if self._on:
+            say(("\r" if self._length else "") + text.ljust(self._length))
+            self._length = 0
+
+
+def _seconds_left(config: TrainingConfig, step: int, elapsed: float, steps_per_second: float) -> float:
+    by_steps = (config.steps - step) / steps_per_second if config.steps else math.inf
+    return max(0.0, min(by_steps, config.seconds - elapsed))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``gopolicy train``; ``run`` takes what they give."""
+    parser.add_argument("games", nargs="?", metavar="GAMES", help="packed games (gopolicy pack); may be left out with --resume")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder; new or empty, unless --resume")
+    parser.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint; starts anew if RUN is empty")
+    parser.add_argument("--init", metavar="WEIGHTS", help="start from these weights (as trained, not folded) instead of random ones")
+    group = parser.add_argument_group("options of the run", "kept in the checkpoint: --resume needs none of them")
+    for field in dataclasses.fields(TrainingConfig):
+        text = field.metadata["help"] + ("" if field.default in (0, False) else f" (default {field.default})")
+        text = text.replace("%", "%%")
+        if isinstance(field.default, bool):
+            group.add_argument(_flag(field.name), action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            group.add_argument(
+                _flag(field.name),
+                type=type(field.default),
+                default=argparse.SUPPRESS,
+                choices=field.metadata["choices"],
+                metavar=None if field.metadata["choices"] else type(field.default).__name__.upper()[:5],
+                help=text,
+            )
+
+
+def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingConfig, Checkpoint | None]:
+    """The options of the run and what it goes on from, if anything. Only reads: every process calls it before one writes.
+
+    Raises TrainingError for a folder that is in use without ``resume``, and for options that contradict the checkpoint's.
+    """
+    used = out.exists() and (not out.is_dir() or any(not name.name.startswith(".") for name in out.iterdir()))
+    if used and not resume:
+        raise TrainingError(f"{out} is not empty; --resume goes on with the run in it, a new run needs another --out")
+    if not used:
+        return TrainingConfig(**given), None
+    if not (out / CHECKPOINT).is_file():
+        if (out / "metrics.jsonl").is_file():  # killed before the first checkpoint
+            return TrainingConfig(**given), None
+        raise TrainingError(f"{out} holds no run to resume: {CHECKPOINT} is missing")
+    checkpoint = load_checkpoint(out / CHECKPOINT)
+    old = checkpoint.config
+    for name, value in given.items():
+        if name not in MAY_CHANGE and value != getattr(old, name):
+            raise TrainingError(
+                f"{out} was started with {_flag(name)} {getattr(old, name)}, and cannot go on with {value}; "
+                f"leave the option out, or start a new run from these weights with --init {out / WEIGHTS}"
+            )
+    checkpoint.config = dataclasses.replace(old, **given)
+    return checkpoint.config, checkpoint
+
+
+def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) -> tuple[PolicyNetwork, TrainingConfig]:
+    """The weights to start from, and the options with that network's shape. Raises TrainingError where options ask for another shape."""
+    network, _ = weights.load(source)
+    shape = {name: getattr(network.config, name) for name in ("planes", "filters", "layers", "kind")}
+    for name, value in shape.items():
+        if given.get(name, value) != value:
+            raise TrainingError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
+    if network.config.folded:
+        raise TrainingError(f"--init {source}: its batch normalisation is folded away; start from the {WEIGHTS} of a run")
+    return network, dataclasses.replace(config, **shape)
+
+
+def run(args: argparse.Namespace) -> int:
+    """``gopolicy train``: returns the exit status, raises GoPolicyError for what cannot be done."""
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
+    out = Path(args.out)
+    config, checkpoint = prepare(out, args.resume, given)
+    initial = None
+    if checkpoint is None and args.init:
+        initial, config = initial_network(args.init, config, given)
+    source = args.games or (checkpoint.facts["file"] if checkpoint else None)
+    if source is None:
+        raise TrainingError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
+    games = PackedGames.open(Path(source))
+    with Workers.start(config.device) as workers:
+        if config.batch_size % workers.world:
+            raise TrainingError(
+                f"--batch-size {config.batch_size} cannot be split over {workers.world} processes; take a multiple of {workers.world}"
+            )
+        batches = Batches(
+            games, "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed, augment=True,
+            rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",
+        )  # fmt: skip
+        try:
+            digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
+            facts = {"file": str(Path(source).resolve()), "digest": digest, "positions": batches.positions, **games.summary()}
+            if checkpoint is not None:
+                if checkpoint.facts["digest"] != digest:
+                    raise TrainingError(
+                        f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
+                    )
+                facts = checkpoint.facts | facts
+            elif args.init:
+                facts["init"] = str(args.init)
+            if workers.first:  # the others have read the folder: no process comes here before all have
+                out.mkdir(parents=True, exist_ok=True)
+                for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
+                    leftover.unlink(missing_ok=True)
+
+            def validation() -> Iterable[tuple[Any, ...]]:
+                batches: Iterable[tuple[Any, ...]] = fixed(
+                    games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
+                )
+                return batches
+
+            return train(config, out, batches, validation, facts, workers, checkpoint=checkpoint, initial=initial)
+        finally:
+            batches.close()
