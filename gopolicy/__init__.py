@@ -1,0 +1,78 @@
+"""gopolicy: predicts the moves of expert Go players.
+
+>>> import gopolicy
+>>> policy = gopolicy.load()
+>>> board = gopolicy.Board(19)
+>>> board.play("D4")
+>>> len(policy.top_k(board, k=5))
+5
+
+Importing the package loads nothing heavy: each name brings its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
+from gopolicy.errors import GamesError, GoPolicyError, IllegalMoveError, SgfError, WeightsError
+
+if TYPE_CHECKING:
+    from gopolicy.board import Board
+    from gopolicy.features import PLANE_SETS, encode
+    from gopolicy.games import PackedGames
+    from gopolicy.policy import Candidate, Policy, load
+    from gopolicy.sgf import GameRecord, read_sgf
+
+__all__ = [
+    "BLACK",
+    "EMPTY",
+    "PASS",
+    "PLANE_SETS",
+    "WHITE",
+    "Board",
+    "Candidate",
+    "GameRecord",
+    "GamesError",
+    "GoPolicyError",
+    "IllegalMoveError",
+    "PackedGames",
+    "Policy",
+    "SgfError",
+    "WeightsError",
+    "__version__",
+    "encode",
+    "load",
+    "read_sgf",
+]
+
+_HOMES = {
+    "Board": "board",
+    "Candidate": "policy",
+    "GameRecord": "sgf",
+    "PLANE_SETS": "features",
+    "PackedGames": "games",
+    "Policy": "policy",
+    "encode": "features",
+    "load": "policy",
+    "read_sgf": "sgf",
+}
+
+try:
+    __version__ = version("gopolicy")
+except PackageNotFoundError:  # run from a checkout
+    __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gopolicy' has no attribute {name!r}")
+    value = getattr(import_module(f"gopolicy.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

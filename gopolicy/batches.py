@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import int8, int16, int64, types, uint8, uint16, uint64, void
+from numba import int64, types, uint8, uint16, uint64, void
 
 from gopolicy import symmetry
 from gopolicy.board import Journal, State, cell_of, is_legal, set_stones
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, WHITE
 from gopolicy.errors import GamesError
-from gopolicy.features import Reader, Tracker, expand, follow, forget, plane_set, workspace, write_codes
+from gopolicy.features import Tracker, expand, follow, forget, plane_set, workspace, write_codes
 from gopolicy.games import PASS_CODE, WHITE_BIT, PackedGames, mixed
+from gopolicy.ladders import Reader
 
 PER_GAME = 8  # samples of one replayed game in a batch
 SIZE = 19
@@ -34,12 +35,12 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 @compiled(uint64(uint64, uint64))
-def mixed_with(key: int, value: int) -> int:
+def mixed_with(key: Any, value: Any) -> Any:
     return mixed(key * uint64(_GOLDEN) + mixed(value + uint64(_GOLDEN)))
 
 
 @compiled(int64(int64, int64, uint64))
-def shuffled_index(index: int, count: int, key: int) -> int:
+def shuffled_index(index: Any, count: Any, key: Any) -> Any:
     """Where a keyed permutation of 0 … count-1 takes ``index``: a Feistel network, walked until it lands in range."""
     half = 1
     while (1 << (2 * half)) < count:
@@ -66,7 +67,16 @@ def count_stones(moves: Any, move_start: Any, games: Any, counts: Any) -> None:
 
 @compiled(void(uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1], uint64, int64, int64[::1], int64[::1], int64[::1]))
 def draw_samples(
-    moves: Any, move_start: Any, games: Any, counts: Any, group_start: Any, seed: int, first: int, out_games: Any, out_plies: Any, out_symmetries: Any
+    moves: Any,
+    move_start: Any,
+    games: Any,
+    counts: Any,
+    group_start: Any,
+    seed: Any,
+    first: Any,
+    out_games: Any,
+    out_plies: Any,
+    out_symmetries: Any,
 ) -> None:
     """Writes the samples of the groups ``first``, ``first + 1`` … of the endless stream: game, ply (ascending in a group), symmetry."""
     total = group_start[len(games)]
@@ -111,20 +121,20 @@ def draw_samples(
 @compiled(
     int64(
         State, Journal, Reader, Tracker, uint16[::1], int64[::1], uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1],
-        types.Array(int16, 2, "C"), uint8[:, :, ::1], int64[::1],
+        types.Array(uint16, 2, "C"), uint8[:, :, ::1], int64[::1],
     )
 )  # fmt: skip
 def fill(
     state: Any, journal: Any, reader: Any, tracker: Any, moves: Any, move_start: Any, setup: Any, setup_start: Any,
     games: Any, plies: Any, symmetries: Any, tables: Any, planes: Any, targets: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Writes the planes (B, P, N*N) and targets (B,) of samples; those of one game stand together, plies ascending.
 
     Returns -1, or the index of a game with an illegal move.
     """
     points = planes.shape[2]
     size = int64(np.sqrt(points))
-    ply = int64(0)
+    ply: Any = int64(0)
     stones = np.zeros(points, dtype=np.int8)
     for b in range(len(games)):
         g = games[b]
@@ -198,8 +208,8 @@ def playable(packed: PackedGames, split: str, size: int = SIZE) -> tuple[npt.NDA
 class Batches:
     """Endless training batches of a split; see the module's docstring for the order of samples.
 
-    ``batch_size`` is that of all processes together, a multiple of ``8 * world``; this process (``rank`` of ``world``) makes its part of each
-    batch. ``augment`` puts every sample under a random symmetry. ``threads`` batches are made at a time.
+    ``batch_size`` is that of all processes together, a multiple of ``8 * world``; this process (``rank`` of ``world``) makes its part
+    of each batch. ``augment`` puts every sample under a random symmetry. ``threads`` batches are made at a time.
     """
 
     def __init__(
@@ -223,7 +233,9 @@ class Batches:
         self.seed = seed
         self.games, self.counts = playable(packed, split)
         if not len(self.games):
-            raise GamesError(f"there is no game of {SIZE}x{SIZE} in the {split} split of the packed set ({len(packed)} games): more games are needed")
+            raise GamesError(
+                f"there is no game of {SIZE}x{SIZE} in the {split} split of the packed set ({len(packed)} games): more games are needed"
+            )
         groups = np.maximum(self.counts // PER_GAME, 1)
         self._group_start = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)
         self.waited_seconds = 0.0
@@ -241,7 +253,9 @@ class Batches:
         games, plies, symmetries = np.empty((3, mine * PER_GAME), dtype=np.int64)
         first = step * groups + self.rank * mine
         seed = np.uint64(self.seed)
-        draw_samples(self.packed.moves, self.packed.move_start, self.games, self.counts, self._group_start, seed, first, games, plies, symmetries)
+        draw_samples(
+            self.packed.moves, self.packed.move_start, self.games, self.counts, self._group_start, seed, first, games, plies, symmetries
+        )
         if not self.augment:
             symmetries[:] = 0
         planes, targets = encode_samples(self.packed, games, plies, symmetries, self.planes)
@@ -268,7 +282,14 @@ class Batches:
 
 
 def fixed(
-    packed: PackedGames, split: str, *, max_positions: int | None = None, planes: str = "alphago48", seed: int = 1, batch_size: int = 256, threads: int = 2
+    packed: PackedGames,
+    split: str,
+    *,
+    max_positions: int | None = None,
+    planes: str = "alphago48",
+    seed: int = 1,
+    batch_size: int = 256,
+    threads: int = 2,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]]:
     """The positions of whole games, for evaluation: (planes, targets, {"game", "move_number"}), each once, no symmetry.
 
@@ -297,7 +318,9 @@ def fixed(
         if have:
             yield np.concatenate([pair[0] for pair in held]), np.concatenate([pair[1] for pair in held])
 
-    def make(game: npt.NDArray[np.int64], plies: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]:
+    def make(
+        game: npt.NDArray[np.int64], plies: npt.NDArray[np.int64]
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]:
         return (*encode_samples(packed, game, plies, np.zeros(len(game), dtype=np.int64), planes), {"game": game, "move_number": plies + 1})
 
     with ThreadPoolExecutor(threads, thread_name_prefix="fixed") as pool:

@@ -82,7 +82,7 @@ ZOBRIST = np.random.default_rng(20160127).integers(1, 2**63, size=(2, CELLS), dt
 
 
 @compiled(uint64(State, int64, int64))
-def neighbour(state: Any, cell: int, direction: int) -> int:
+def neighbour(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
         return uint64(cell - state.stride)
     if direction == 1:
@@ -93,35 +93,35 @@ def neighbour(state: Any, cell: int, direction: int) -> int:
 
 
 @compiled(int64(State, int64))
-def cell_of(state: Any, point: int) -> int:
+def cell_of(state: Any, point: Any) -> Any:
     return (point // state.size + 1) * state.stride + point % state.size
 
 
 @compiled(int64(State, int64))
-def point_of(state: Any, cell: int) -> int:
+def point_of(state: Any, cell: Any) -> Any:
     return (cell // state.stride - 1) * state.size + cell % state.stride
 
 
 @compiled(types.boolean(uint64[::1], int64, int64))
-def has_bit(bits: Any, stride: int, cell: int) -> bool:
+def has_bit(bits: Any, stride: Any, cell: Any) -> Any:
     bit = cell - stride
     return (bits[uint64(bit) >> uint64(6)] >> uint64(bit & 63)) & uint64(1) != uint64(0)
 
 
 @compiled(void(uint64[::1], int64, int64))
-def set_bit(bits: Any, stride: int, cell: int) -> None:
+def set_bit(bits: Any, stride: Any, cell: Any) -> None:
     bit = cell - stride
     bits[uint64(bit) >> uint64(6)] |= uint64(1) << uint64(bit & 63)
 
 
 @compiled(void(uint64[::1], int64, int64))
-def clear_bit(bits: Any, stride: int, cell: int) -> None:
+def clear_bit(bits: Any, stride: Any, cell: Any) -> None:
     bit = cell - stride
     bits[uint64(bit) >> uint64(6)] &= ~(uint64(1) << uint64(bit & 63))
 
 
 @compiled(int64(uint64[::1]))
-def count_bits(bits: Any) -> int:
+def count_bits(bits: Any) -> Any:
     total = 0
     for w in range(WORDS):
         total += popcount(bits[w])
@@ -129,7 +129,7 @@ def count_bits(bits: Any) -> int:
 
 
 @compiled(int64(uint64[::1], int64, int64))
-def next_bit(bits: Any, stride: int, after: int) -> int:
+def next_bit(bits: Any, stride: Any, after: Any) -> Any:
     """The first cell of the set behind ``after`` (0: from the start), or 0."""
     bit = after - stride + 1 if after > 0 else 0
     w = bit >> 6
@@ -145,7 +145,7 @@ def next_bit(bits: Any, stride: int, after: int) -> int:
 
 
 @compiled(void(State, int64))
-def clear(state: Any, size: int) -> None:
+def clear(state: Any, size: Any) -> None:
     """Makes it the empty board of that size."""
     stride = size + 1
     state.zobrist = uint64(0)
@@ -161,7 +161,7 @@ def clear(state: Any, size: int) -> None:
 
 
 @compiled(types.boolean(State, int64, int64))
-def is_legal(state: Any, cell: int, colour: int) -> bool:
+def is_legal(state: Any, cell: Any, colour: Any) -> Any:
     """Empty, no suicide, no retaking of a simple ko."""
     if state.colour[cell] != EMPTY or (cell == state.ko and colour == state.ko_colour):
         return False
@@ -179,7 +179,7 @@ def is_legal(state: Any, cell: int, colour: int) -> bool:
 
 
 @compiled(int64(State, Journal, int64, int64))
-def play(state: Any, journal: Any, cell: int, colour: int) -> int:
+def play(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """Plays a stone at a legal cell; returns the number of stones it captures. ``take_back`` undoes it.
 
     Turn, ages and the Zobrist key are left to ``advance``: reading ahead has no use for them.
@@ -340,7 +340,7 @@ def take_back(state: Any, journal: Any) -> None:
 
 
 @compiled(int64(State, Journal, int64, int64))
-def advance(state: Any, journal: Any, cell: int, colour: int) -> int:
+def advance(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """A turn of the game: a stone at a legal cell, or a pass (cell 0). Returns the number of stones captured."""
     taken = 0
     if cell == 0:
@@ -366,7 +366,7 @@ def advance(state: Any, journal: Any, cell: int, colour: int) -> int:
 
 
 @compiled(uint64(State, int64, int64))
-def zobrist_after(state: Any, cell: int, colour: int) -> int:
+def zobrist_after(state: Any, cell: Any, colour: Any) -> Any:
     """The Zobrist key of the stones after a legal move."""
     side = 0 if colour == BLACK else 1
     key = state.zobrist ^ ZOBRIST[side, cell]
@@ -389,7 +389,7 @@ def zobrist_after(state: Any, cell: int, colour: int) -> int:
 
 
 @compiled(int64(State, int8[::1]))
-def set_stones(state: Any, colours: Any) -> int:
+def set_stones(state: Any, colours: Any) -> Any:
     """Sets up the stones of a position, (N*N,) int8; everything else as on a new board of that size.
 
     Returns -1, or a point of a chain that has no liberty (the state is then of no use).
@@ -443,7 +443,7 @@ def set_stones(state: Any, colours: Any) -> int:
 
 
 @compiled(types.boolean(State, int64, int64))
-def is_surrounded(state: Any, cell: int, colour: int) -> bool:
+def is_surrounded(state: Any, cell: Any, colour: Any) -> Any:
     """All neighbours on the board are stones of that colour."""
     for d in range(4):
         c = state.colour[neighbour(state, cell, d)]
@@ -453,7 +453,7 @@ def is_surrounded(state: Any, cell: int, colour: int) -> bool:
 
 
 @compiled(uint64(State, int64, int64))
-def diagonal(state: Any, cell: int, direction: int) -> int:
+def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
         return uint64(cell - state.stride - 1)
     if direction == 1:
@@ -464,7 +464,7 @@ def diagonal(state: Any, cell: int, direction: int) -> int:
 
 
 @compiled(int64(State, Journal, int64, int64))
-def keep_true_eyes(state: Any, journal: Any, colour: int, count: int) -> int:
+def keep_true_eyes(state: Any, journal: Any, colour: Any, count: Any) -> Any:
     """Of the first ``count`` cells of ``journal.eyes``, empty and surrounded by the colour, keeps the true eyes.
 
     PLANES: one bad diagonal is allowed in the middle and none at the edge; an empty diagonal is bad unless it is a true
@@ -502,7 +502,7 @@ def keep_true_eyes(state: Any, journal: Any, colour: int, count: int) -> int:
 
 
 @compiled(void(State, Journal, int64, int8[::1], int8[::1]))
-def masks(state: Any, journal: Any, colour: int, legal: Any, sensible: Any) -> None:
+def masks(state: Any, journal: Any, colour: Any, legal: Any, sensible: Any) -> None:
     """Writes the legal moves of a colour, and those that fill no own true eye: (N*N,) int8 each."""
     count = 0
     for point in range(state.size * state.size):
@@ -517,7 +517,7 @@ def masks(state: Any, journal: Any, colour: int, legal: Any, sensible: Any) -> N
 
 
 @compiled(int64(State, Journal, int64, int16[::1], int8[::1], int64, int64))
-def replay(state: Any, journal: Any, size: int, points: Any, colours: Any, begin: int, end: int) -> int:
+def replay(state: Any, journal: Any, size: Any, points: Any, colours: Any, begin: Any, end: Any) -> Any:
     """Plays the turns [begin, end) on the state as it is (begin 0: on the empty board of that size).
 
     Returns the index of the first illegal one, with all before it played, or ``end``.
@@ -724,7 +724,7 @@ class Board:
         size = self.size
         both = np.empty((2, size * size), dtype=np.int8)
         masks(self.state, self.journal, colour, both[0], both[1])
-        mask = both[which].astype(np.bool_)
+        mask: npt.NDArray[np.bool_] = both[which].astype(np.bool_)
         if self.superko:
             seen = set(self._seen)
             for point in np.flatnonzero(mask):
@@ -750,5 +750,7 @@ class Board:
         letters = "   " + " ".join(point_to_gtp(column, size)[0] for column in range(size))
         lines = [letters]
         for row, stones in enumerate(self.stones()):
-            lines.append(f"{size - row:2d} " + " ".join({BLACK: "X", WHITE: "O", EMPTY: "."}[int(stone)] for stone in stones) + f" {size - row}")
+            lines.append(
+                f"{size - row:2d} " + " ".join({BLACK: "X", WHITE: "O", EMPTY: "."}[int(stone)] for stone in stones) + f" {size - row}"
+            )
         return "\n".join([*lines, letters])

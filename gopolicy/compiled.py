@@ -14,14 +14,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 announced = False
 
@@ -55,28 +53,31 @@ def cache_folder() -> str | None:
 CACHE_FOLDER = cache_folder()
 
 
-def compiled(signature: Any, **options: Any) -> Callable[[Function], Function]:
+def compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``numba.njit(signature, nogil=True)``, cached. Compiles, or loads from the cache, at once.
+
+    The types of a kernel are those of ``signature``; what its annotations say is for the reader.
 
     Says on standard error, once a process, that it is compiling when the cache does not have the kernel.
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         global announced
         if CACHE_FOLDER is None:
             announce("no folder for the compiled code can be written, so every start does this")
-            result: Function = numba.njit(signature, nogil=True, **options)(function)
-            return result
+            uncached: Callable[..., Any] = numba.njit(signature, nogil=True, **options)(function)
+            return uncached
         # The setting is read when a function is decorated; nobody else's functions are touched.
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_FOLDER
+        config: Any = numba.config
+        before, config.CACHE_DIR = config.CACHE_DIR, CACHE_FOLDER
         try:
-            dispatcher = numba.njit(signature, nogil=True, cache=True, **options)(function)
+            cached: Any = numba.njit(signature, nogil=True, cache=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
-        if dispatcher.stats.cache_misses:
+            config.CACHE_DIR = before
+        if cached.stats.cache_misses:
             announce("once after an installation")
-        result = dispatcher
-        return result
+        kernel: Callable[..., Any] = cached
+        return kernel
 
     return decorate
 
@@ -88,8 +89,8 @@ def announce(when: str) -> None:
         print(f"gopolicy: compiling the rules of Go and the feature planes ({when}; about 15 seconds) ...", file=sys.stderr, flush=True)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def popcount(typingctx: Any, value: Any) -> Any:
+@intrinsic
+def _popcount(typingctx: Any, value: Any) -> Any:
     """Number of bits set in a uint64, as an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -98,11 +99,15 @@ def popcount(typingctx: Any, value: Any) -> Any:
     return types.int64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typingctx: Any, value: Any) -> Any:
+@intrinsic
+def _lowest_bit(typingctx: Any, value: Any) -> Any:
     """Index of the lowest bit set in a uint64 that is not zero, as an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.uint64), codegen
+
+
+popcount: Any = _popcount
+lowest_bit: Any = _lowest_bit

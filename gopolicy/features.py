@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import from_dtype, int8, int16, int64, types, uint8, uint32, uint64, void
+from numba import from_dtype, int64, uint8, uint16, uint32, uint64, void
 
 from gopolicy import symmetry
 from gopolicy.board import (
@@ -27,23 +27,19 @@ from gopolicy.board import (
     Journal,
     State,
     advance,
-    cell_of,
-    clear,
     clear_bit,
     has_bit,
     is_legal,
-    is_surrounded,
     keep_true_eyes,
     neighbour,
     next_bit,
     point_of,
     set_bit,
-    set_stones,
 )
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE
 from gopolicy.errors import GoPolicyError
-from gopolicy.ladders import READER, Reader, fills_true_eye, is_captured, mark_around, prey_answers
+from gopolicy.ladders import READER, Reader, is_captured, mark_around, prey_answers, suspect_around
 
 POINTS = MAX_SIZE * MAX_SIZE
 
@@ -133,6 +129,7 @@ TRACKER = np.dtype(
         ("ladder_count", np.uint16, (2, CELLS)),
         ("move_codes", np.uint32, (2, CELLS)),  # of empty cells: fields CAPTURE to FLAGS without ladders, ko and eyes
         ("codes", np.uint32, (POINTS,)),
+        ("turned", np.uint32, (POINTS,)),  # the codes under a symmetry
         ("fields", np.uint8, (8, 640)),  # the codes, a field a row
         ("prey", np.uint16, (CELLS,)),
     ],
@@ -155,7 +152,7 @@ def forget(tracker: Any, state: Any) -> None:
 
 
 @compiled(int64(State, Journal, Tracker, int64, int64))
-def follow(state: Any, journal: Any, tracker: Any, cell: int, colour: int) -> int:
+def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> Any:
     """``board.advance``, with the tracker told what changes."""
     if cell == 0:
         return advance(state, journal, 0, colour)
@@ -202,12 +199,12 @@ def follow(state: Any, journal: Any, tracker: Any, cell: int, colour: int) -> in
 
 
 @compiled(int64(int64, int64))
-def at_most(value: int, limit: int) -> int:
+def at_most(value: Any, limit: Any) -> Any:
     return value if value < limit else limit
 
 
 @compiled(uint32(State, Reader, int64, int64))
-def move_code(state: Any, reader: Any, cell: int, colour: int) -> int:
+def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     """The fields CAPTURE, SELF_ATARI, LIBERTIES_AFTER and FLAGS of a move of the colour at an empty cell.
 
     No ko, no ladders; SENSIBLE stands for legal, and SURROUNDED asks for a look at eyes.
@@ -293,7 +290,7 @@ def move_code(state: Any, reader: Any, cell: int, colour: int) -> int:
 
 
 @compiled(void(State, Tracker, int64, int64, int64))
-def set_flag(state: Any, tracker: Any, cell: int, flag: int, on: int) -> None:
+def set_flag(state: Any, tracker: Any, cell: Any, flag: Any, on: Any) -> None:
     point = point_of(state, cell)
     bit = uint32(flag << (4 * FLAGS))
     if on:
@@ -303,7 +300,7 @@ def set_flag(state: Any, tracker: Any, cell: int, flag: int, on: int) -> None:
 
 
 @compiled(void(State, Journal, Reader, Tracker, int64, int64))
-def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: int, colour: int) -> None:
+def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any, colour: Any) -> None:
     """Sets the ladder flags for one chain: an opponent's with two liberties, or an own one in atari."""
     side = 0 if colour == BLACK else 1
     hunters = state.colour[prey] != colour
@@ -322,13 +319,16 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: int
     for w in range(WORDS):
         reader.marks[w] = uint64(0)
     set_bit(reader.marks[:], state.stride, prey)
+    reader.suspects = 0
+    suspect_around(state, reader, prey)
     count = 0
+    first = next_bit(state.liberties[prey], state.stride, 0)
+    mark_around(state, reader, first)
     if hunters:
-        move = 0
-        for _ in range(2):
-            move = next_bit(state.liberties[prey], state.stride, move)
-            mark_around(state, reader, move)
-            if is_legal(state, move, colour) and is_captured(state, journal, reader, prey, move, True):
+        second = next_bit(state.liberties[prey], state.stride, first)
+        mark_around(state, reader, second)
+        for move, other in ((first, second), (second, first)):
+            if is_legal(state, move, colour) and is_captured(state, journal, reader, prey, move, other):
                 set_flag(state, tracker, move, flag, 1)
                 tracker.ladder_moves[side, prey, count] = move
                 count += 1
@@ -339,7 +339,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: int
             tracker.prey[CELLS - 1 - k] = reader.pool[k]
         for k in range(stop):
             move = int64(tracker.prey[CELLS - 1 - k])
-            if not is_captured(state, journal, reader, prey, move, False):
+            if not is_captured(state, journal, reader, prey, move, 0):
                 set_flag(state, tracker, move, flag, 1)
                 if count < MOST_ESCAPES:
                     tracker.ladder_moves[side, prey, count] = move
@@ -354,7 +354,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: int
 
 
 @compiled(void(State, Journal, Reader, Tracker, int64, int64))
-def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: int, planes: int) -> None:
+def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any, planes: Any) -> None:
     """Writes ``tracker.codes`` of the position with ``colour`` to move; ``planes`` says how much is wanted."""
     side = 0 if colour == BLACK else 1
     size, stride = state.size, state.stride
@@ -409,19 +409,17 @@ def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: int
         tracker.changed[side, w] = uint64(0)
 
 
-@compiled(void(Tracker, int64, int16[::1], uint8[:, ::1]))
-def expand(tracker: Any, points: int, table: Any, planes: Any) -> None:
+@compiled(void(Tracker, int64, uint16[::1], uint8[:, ::1]))
+def expand(tracker: Any, points: Any, table: Any, planes: Any) -> None:
     """Writes the planes (P, N*N) uint8 of the codes under a symmetry; P is 4, 12, 20 or 48, or 1 for stones1 (as int8 bytes)."""
-    fields = tracker.fields
+    fields, turned = tracker.fields, tracker.turned
     for i in range(points):
-        code = tracker.codes[table[i]]
-        fields[0, i] = code & uint32(15)
-        fields[1, i] = (code >> uint32(4)) & uint32(15)
-        fields[2, i] = (code >> uint32(8)) & uint32(15)
-        fields[3, i] = (code >> uint32(12)) & uint32(15)
-        fields[4, i] = (code >> uint32(16)) & uint32(15)
-        fields[5, i] = (code >> uint32(20)) & uint32(15)
-        fields[6, i] = (code >> uint32(24)) & uint32(15)
+        turned[i] = tracker.codes[table[i]]
+    for f in range(7):
+        field_row = fields[f]
+        shift = uint32(4 * f)
+        for i in range(points):
+            field_row[i] = (turned[i] >> shift) & uint32(15)
     if planes.shape[0] == 1:
         for i in range(points):
             planes[0, i] = 1 if fields[0, i] == 1 else 255 if fields[0, i] == 2 else 0
@@ -478,5 +476,3 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     write_codes(board.state, board.journal, space.reader, space.tracker, colour, chosen.planes)
     expand(space.tracker, size * size, symmetry.tables(size)[0], out.reshape(chosen.planes, size * size))
     return out.view(chosen.dtype)
-
-

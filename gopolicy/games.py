@@ -34,7 +34,7 @@ from gopolicy.coords import BLACK, PASS, WHITE
 from gopolicy.errors import GamesError
 
 if TYPE_CHECKING:
-    from gopolicy.sgf import GameRecord
+    from gopolicy.sgf import GameRecord, Illegal
 
 MAGIC = b"gopolicy games 1\n"
 PASS_CODE = 1023
@@ -84,15 +84,15 @@ def rank_text(number: int) -> str:
 
 
 @compiled(uint64(uint64))
-def mixed(x: int) -> int:
+def mixed(x: Any) -> Any:
     """The finalizer of splitmix64 (Steele et al. 2014): every bit of the input moves every bit of the output."""
     x = (x ^ (x >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> uint64(27))) * uint64(0x94D049BB133111EB)
     return x ^ (x >> uint64(31))
 
 
-@compiled(uint64(int64, uint16[::1], uint16[::1], int64, types.Array(types.int16, 2, "C")))
-def canonical_hash(size: int, setup: Any, moves: Any, stones: int, tables: Any) -> int:
+@compiled(uint64(int64, uint16[::1], uint16[::1], int64, types.Array(types.uint16, 2, "C")))
+def canonical_hash(size: Any, setup: Any, moves: Any, stones: Any, tables: Any) -> Any:
     """The smallest hash under the eight symmetries of the setup and the first ``stones`` moves; passes are left out."""
     best = ~uint64(0)
     points = size * size
@@ -102,14 +102,14 @@ def canonical_hash(size: int, setup: Any, moves: Any, stones: int, tables: Any) 
             point = int64(setup[i] & uint16(1023))
             if point < points:
                 # A sum: the order in which stones were set up means nothing.
-                key += mixed(uint64(tables[k, point] + 1024 + int64(setup[i] & uint16(0x8000))))
+                key += mixed(uint64(int64(tables[k, point]) + 1024 + int64(setup[i] & uint16(0x8000))))
         count = 0
         for i in range(len(moves)):
             if count == stones:
                 break
             point = int64(moves[i] & uint16(1023))
             if point < points:
-                key = mixed(key ^ uint64(tables[k, point] + 1 + int64(moves[i] & uint16(0x8000))))
+                key = mixed(key ^ uint64(int64(tables[k, point]) + 1 + int64(moves[i] & uint16(0x8000))))
                 count += 1
         best = min(best, key)
     return best
@@ -236,7 +236,7 @@ def pack_record(record: GameRecord, source: int) -> Kept:
     return (*record.players, record.server, source, setup.tobytes(), moves.tobytes(), (whole, opening, *facts))
 
 
-def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illegal: str) -> list[Outcome]:
+def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illegal: Illegal) -> list[Outcome]:
     from gopolicy import sgf
     from gopolicy.errors import SgfError
 
@@ -274,7 +274,7 @@ def _chunks(paths: list[Path], sources: list[str], size: int = 1 << 20) -> Itera
 
 
 def _ordered(
-    chunks: Iterable[list[tuple[int, str, bytes | str]]], chosen: Filter, illegal: str, processes: int
+    chunks: Iterable[list[tuple[int, str, bytes | str]]], chosen: Filter, illegal: Illegal, processes: int
 ) -> Iterator[list[Outcome]]:
     """Reads chunks in processes, a few ahead, and gives the results in order."""
     if processes <= 1:
@@ -300,7 +300,7 @@ def pack(
     out: str | os.PathLike[str],
     *,
     chosen: Filter | None = None,
-    illegal: str = "refuse",
+    illegal: Illegal = "refuse",
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -361,14 +361,23 @@ def pack(
         "players": np.frombuffer(b"".join(text), dtype="u1"),
         "player_start": np.array([0, *np.cumsum([len(name) for name in text])], dtype="<i8"),
     }
-    write_sections(out, sections, {"sources": sources, "servers": list(servers), "read": report.read, "left_out": dict(sorted(report.left_out.items()))})
+    write_sections(
+        out,
+        sections,
+        {"sources": sources, "servers": list(servers), "read": report.read, "left_out": dict(sorted(report.left_out.items()))},
+    )
     return report
 
 
 def write_sections(out: Path, sections: dict[str, npt.NDArray[Any]], about: dict[str, Any]) -> None:
     """Writes a packed file, whole or not at all."""
     listed = [
-        {"name": name, "dtype": array.dtype.descr if array.dtype.names else array.dtype.str, "count": len(array), "sha256": hashlib.sha256(array).hexdigest()}
+        {
+            "name": name,
+            "dtype": array.dtype.descr if array.dtype.names else array.dtype.str,
+            "count": len(array),
+            "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+        }
         for name, array in sections.items()
     ]
     header = json.dumps({**about, "sections": listed}, ensure_ascii=False, sort_keys=True).encode()
@@ -483,7 +492,13 @@ class PackedGames:
         """Facts about the set for a description or a report."""
         splits = {name: int(np.sum(self.facts["split"] == i)) for i, name in enumerate(SPLITS)}
         servers = Counter(self.servers[i] or "unknown" for i in self.facts["server"])
-        return {"games": len(self), "moves": len(self.moves), "splits": splits, "servers": dict(sorted(servers.items())), "sources": self.sources}
+        return {
+            "games": len(self),
+            "moves": len(self.moves),
+            "splits": splits,
+            "servers": dict(sorted(servers.items())),
+            "sources": self.sources,
+        }
 
 
 # ---------------------------------------------------------------- the command
@@ -504,7 +519,9 @@ def add_filter_arguments(parser: Any) -> None:
     parser.add_argument("--max-handicap", type=int, help="0 keeps even games only")
     parser.add_argument("--since", help="first date, as 2016 or 2016-07-31")
     parser.add_argument("--until", help="last date")
-    parser.add_argument("--exclude-player", action="append", default=[], metavar="REGEX", help="leaves out games of such a player, as '^(petgo3|Zen)'")
+    parser.add_argument(
+        "--exclude-player", action="append", default=[], metavar="REGEX", help="leaves out games of such a player, as '^(petgo3|Zen)'"
+    )
     parser.add_argument("--only-player", action="append", default=[], metavar="REGEX")
     parser.add_argument("--keep-duplicates", action="store_true", help="keeps games met before, also mirrored")
     parser.add_argument("--illegal", choices=("refuse", "cut"), default="refuse", help="what to do with a game that has an illegal move")

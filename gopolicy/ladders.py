@@ -44,6 +44,7 @@ from gopolicy.coords import EMPTY
 LONGEST_LINE = 400  # plies; a longer line has escaped
 MOST_STONES = 10_000  # played in the reading of one candidate; with more the prey is not captured
 POOL = 32_768
+SUSPECTS = 8_192
 
 READER = np.dtype(
     [
@@ -52,6 +53,9 @@ READER = np.dtype(
         ("stones", np.int64),  # played in this reading
         ("next", np.int32, (PLIES,)),  # of each ply: its next candidate in the pool, and the end of them
         ("stop", np.int32, (PLIES,)),
+        ("suspects_before", np.int32, (PLIES,)),  # of each ply, what to go back to
+        ("suspects", np.int64),
+        ("suspect", np.uint16, (SUSPECTS,)),  # stones next to the prey whose chain was seen in atari
         ("pool", np.uint16, (POOL,)),
     ],
     align=True,
@@ -62,7 +66,7 @@ UNKNOWN, ESCAPED, CAPTURED = -1, 0, 1
 
 
 @compiled(void(State, Reader, int64))
-def mark(state: Any, reader: Any, cell: int) -> None:
+def mark(state: Any, reader: Any, cell: Any) -> None:
     c = state.colour[cell]
     if c == EMPTY:
         set_bit(reader.marks[:], state.stride, cell)
@@ -71,14 +75,14 @@ def mark(state: Any, reader: Any, cell: int) -> None:
 
 
 @compiled(void(State, Reader, int64))
-def mark_around(state: Any, reader: Any, cell: int) -> None:
+def mark_around(state: Any, reader: Any, cell: Any) -> None:
     mark(state, reader, cell)
     for d in range(4):
         mark(state, reader, neighbour(state, cell, d))
 
 
 @compiled(types.boolean(State, Journal, Reader, int64, int64))
-def fills_true_eye(state: Any, journal: Any, reader: Any, cell: int, colour: int) -> bool:
+def fills_true_eye(state: Any, journal: Any, reader: Any, cell: Any, colour: Any) -> Any:
     if not is_surrounded(state, cell, colour):
         return False
     journal.eyes[0] = cell
@@ -106,7 +110,7 @@ def fills_true_eye(state: Any, journal: Any, reader: Any, cell: int, colour: int
 
 
 @compiled(types.boolean(State, int64, int64))
-def would_capture(state: Any, cell: int, colour: int) -> bool:
+def would_capture(state: Any, cell: Any, colour: Any) -> Any:
     for d in range(4):
         q = neighbour(state, cell, d)
         if state.colour[q] == -colour and state.libs[state.head[q]] == 1:
@@ -115,7 +119,7 @@ def would_capture(state: Any, cell: int, colour: int) -> bool:
 
 
 @compiled(int64(State, Reader, int64, int64, int64))
-def freedom(state: Any, reader: Any, prey: int, at: int, without: int) -> int:
+def freedom(state: Any, reader: Any, prey: Any, at: Any, without: Any) -> Any:
     """Liberties of the prey after it extends to ``at``, where its only liberties are ``at`` and ``without`` (or 0).
 
     ``without`` does not count. Nothing is captured. Counts to 3 at least, if there are as many.
@@ -160,79 +164,91 @@ def freedom(state: Any, reader: Any, prey: int, at: int, without: int) -> int:
 
 
 @compiled(types.boolean(State, Reader, int64, int64, int64))
-def hunt_fails_at_once(state: Any, reader: Any, prey: int, move: int, other: int) -> bool:
+def hunt_fails_at_once(state: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """Whether the prey, with liberties ``move`` and ``other``, answers the hunter's ``move`` by three liberties at ``other``.
 
-    Marks what it looks at. False also means "to be read".
+    False also means "to be read".
     """
-    mark_around(state, reader, other)
     colour = state.colour[prey]
     if would_capture(state, move, -colour) or is_surrounded(state, other, colour):
         return False
     return freedom(state, reader, prey, other, move) >= 3
 
 
+@compiled(void(State, Reader, int64, int64))
+def suspect(state: Any, reader: Any, cell: Any, colour: Any) -> None:
+    """Notes the chain at ``cell``, next to the prey, if it is the hunter's and in atari; marks it in any case."""
+    if state.colour[cell] == -colour:
+        h = state.head[cell]
+        set_bit(reader.marks[:], state.stride, h)
+        if state.libs[h] == 1 and reader.suspects < SUSPECTS:
+            reader.suspect[reader.suspects] = cell
+            reader.suspects += 1
+
+
+@compiled(void(State, Reader, int64))
+def suspect_around(state: Any, reader: Any, chain: Any) -> None:
+    """Notes the hunter's chains in atari around a whole chain of the prey's colour."""
+    colour = state.colour[chain]
+    s = int64(chain)
+    while True:
+        for d in range(4):
+            suspect(state, reader, neighbour(state, s, d), colour)
+        s = int64(state.next[s])
+        if s == chain:
+            break
+
+
 @compiled(int64(State, Journal, Reader, int64, int64))
-def prey_answers(state: Any, journal: Any, reader: Any, prey: int, start: int) -> int:
+def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -> Any:
     """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
 
-    Its liberty comes first, then captures of adjacent chains in atari, in the order of their points.
+    Its liberty comes first, then captures of adjacent chains in atari, in the order of their points. Those chains are among
+    the suspects: a chain comes to be in atari, or next to the prey, only by a stone that is played beside it.
     """
     colour = state.colour[prey]
     stop = start
     head = state.head[prey]
-    liberty = next_bit(state.liberties[head], state.stride, 0)
-    mark_around(state, reader, liberty)
+    liberty = next_bit(state.liberties[head], state.stride, 0)  # its surroundings were marked when it was one of two
     if is_legal(state, liberty, colour) and not fills_true_eye(state, journal, reader, liberty, colour):
         reader.pool[stop] = liberty
         stop += 1
     first_capture = stop
-    s = int64(prey)
-    while True:
-        for d in range(4):
-            q = neighbour(state, s, d)
-            if state.colour[q] == -colour:
-                h = state.head[q]
-                set_bit(reader.marks[:], state.stride, h)
-                if state.libs[h] == 1:
-                    move = next_bit(state.liberties[h], state.stride, 0)
-                    mark_around(state, reader, move)  # also where a ko forbids it for now
-                    if move != liberty and not (move == state.ko and colour == state.ko_colour):
-                        at = first_capture
-                        while at < stop and reader.pool[at] < move:
-                            at += 1
-                        if at == stop or reader.pool[at] != move:
-                            k = stop
-                            while k > at:
-                                reader.pool[k] = reader.pool[k - 1]
-                                k -= 1
-                            reader.pool[at] = move
-                            stop += 1
-        s = int64(state.next[s])
-        if s == prey:
-            break
+    for i in range(reader.suspects):
+        cell = reader.suspect[i]
+        if state.colour[cell] == -colour and state.libs[state.head[cell]] == 1:
+            move = next_bit(state.liberties[state.head[cell]], state.stride, 0)
+            mark_around(state, reader, move)  # also where a ko forbids it for now
+            if move != liberty and not (move == state.ko and colour == state.ko_colour):
+                at = first_capture
+                while at < stop and reader.pool[at] < move:
+                    at += 1
+                if at == stop or reader.pool[at] != move:
+                    k = stop
+                    while k > at:
+                        reader.pool[k] = reader.pool[k - 1]
+                        k -= 1
+                    reader.pool[at] = move
+                    stop += 1
     return stop
 
 
-@compiled(int64(State, Journal, Reader, int64, int64, types.boolean))
-def settle(state: Any, journal: Any, reader: Any, prey: int, move: int, hunters: bool) -> int:
+@compiled(int64(State, Journal, Reader, int64, int64, int64))
+def settle(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """What a legal candidate comes to, if that can be told by counting: ESCAPED, CAPTURED, else UNKNOWN.
 
-    Counts the stones that a reader would have played.
+    ``other`` is the prey's other liberty where the hunter moves, and 0 where the prey moves itself. Counts the stones that
+    a reader would have played.
     """
     if journal.top > LONGEST_LINE - 2 or reader.stones > MOST_STONES - 2:
         return UNKNOWN
-    head = state.head[prey]
-    if hunters:
-        other = next_bit(state.liberties[head], state.stride, 0)
-        if other == move:
-            other = next_bit(state.liberties[head], state.stride, move)
+    if other != 0:
         if hunt_fails_at_once(state, reader, prey, move, other):
             reader.stones += 2
             return ESCAPED
         return UNKNOWN
     colour = state.colour[prey]
-    if not has_bit(state.liberties[head], state.stride, move) or would_capture(state, move, colour):
+    if not has_bit(state.liberties[state.head[prey]], state.stride, move) or would_capture(state, move, colour):
         return UNKNOWN
     count = freedom(state, reader, prey, move, 0)
     if count == 2:
@@ -241,27 +257,43 @@ def settle(state: Any, journal: Any, reader: Any, prey: int, move: int, hunters:
     return ESCAPED if count >= 3 else CAPTURED
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64, types.boolean))
-def is_captured(state: Any, journal: Any, reader: Any, prey: int, move: int, hunters: bool) -> bool:
-    """Whether the prey is captured after one candidate: the hunter's (``hunters``) or the prey's own legal ``move``.
+@compiled(types.boolean(State, Journal, Reader, int64, int64, int64))
+def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
+    """Whether the prey is captured after one legal candidate ``move``.
 
-    The prey has two liberties where the hunter moves and one where it moves itself. The board comes back as it was.
+    ``other`` is the prey's other liberty where the hunter moves, and 0 where the prey, with one liberty, moves itself. The
+    caller has marked around both and has noted the chains around the prey (``suspect_around``). The board comes back as it was.
     """
     colour = int64(state.colour[prey])
+    hunters = other != 0
     journal.top = 0
     reader.stones = 0
-    mark_around(state, reader, move)
-    value = settle(state, journal, reader, prey, move, hunters)
+    value = settle(state, journal, reader, prey, move, other)
     if value != UNKNOWN:
         return value == CAPTURED
     reader.next[0] = 0
     reader.stop[0] = 0
     while True:
-        # A stone is played; ``hunters`` says whose.
-        mark_around(state, reader, move)
-        play(state, journal, move, -colour if hunters else colour)
+        # A stone is played; ``hunters`` says whose. What lies around it is marked.
+        suspects_before = reader.suspects
+        if hunters:
+            play(state, journal, move, -colour)
+            suspect(state, reader, move, colour)
+        else:
+            extends = has_bit(state.liberties[state.head[prey]], state.stride, move)
+            for d in range(4):
+                q = neighbour(state, move, d)
+                if state.colour[q] == colour and state.head[q] != state.head[prey]:
+                    suspect_around(state, reader, q)  # a chain that joins the prey
+            play(state, journal, move, colour)
+            if extends:
+                for d in range(4):
+                    suspect(state, reader, neighbour(state, move, d), colour)
+            else:
+                suspect_around(state, reader, prey)
         reader.stones += 1
-        ply = journal.top
+        ply = int64(journal.top)
+        reader.suspects_before[ply] = suspects_before
         start = int64(reader.stop[ply - 1])
         stop = start
         value = UNKNOWN
@@ -270,14 +302,17 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: int, move: int, hun
         else:
             head = state.head[prey]
             set_bit(reader.marks[:], state.stride, head)
-            if state.libs[head] >= 3 or start > POOL - 1024:
+            if state.libs[head] >= 3 or start > POOL - 1024 or reader.suspects > SUSPECTS - 1024:
                 value = ESCAPED
             elif state.libs[head] == 1:
                 value = CAPTURED
             else:
                 first = next_bit(state.liberties[head], state.stride, 0)
+                second = next_bit(state.liberties[head], state.stride, first)
+                mark_around(state, reader, first)
+                mark_around(state, reader, second)
                 reader.pool[start] = first
-                reader.pool[start + 1] = next_bit(state.liberties[head], state.stride, first)
+                reader.pool[start + 1] = second
                 stop = start + 2
         reader.next[ply] = start
         reader.stop[ply] = stop
@@ -285,23 +320,27 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: int, move: int, hun
         # Back along the line to a ply with a candidate left to play.
         while True:
             while value == UNKNOWN:
-                if reader.next[ply] == reader.stop[ply]:
+                k = int64(reader.next[ply])
+                stop = int64(reader.stop[ply])
+                if k == stop:
                     value = ESCAPED if hunters else CAPTURED
                     break
-                move = int64(reader.pool[reader.next[ply]])
-                reader.next[ply] += 1
+                move = int64(reader.pool[k])
+                reader.next[ply] = k + 1
+                other = 0
                 if hunters:
-                    mark_around(state, reader, move)
                     if not is_legal(state, move, -colour):
                         continue
+                    other = int64(reader.pool[stop - 1 if k == stop - 2 else stop - 2])
                 if ply >= LONGEST_LINE:
                     value = ESCAPED
                     break
                 if reader.stones >= MOST_STONES:
+                    reader.suspects = reader.suspects_before[1]
                     while journal.top > 0:
                         take_back(state, journal)
                     return False
-                settled = settle(state, journal, reader, prey, move, hunters)
+                settled = settle(state, journal, reader, prey, move, other)
                 if settled == UNKNOWN:
                     break
                 if settled == (CAPTURED if hunters else ESCAPED):
@@ -309,7 +348,8 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: int, move: int, hun
             if value == UNKNOWN:
                 break
             take_back(state, journal)
-            ply = journal.top
+            reader.suspects = reader.suspects_before[ply]
+            ply = int64(journal.top)
             hunters = not hunters
             if ply == 0:
                 return value == CAPTURED

@@ -104,7 +104,9 @@ def draw(folder: Path) -> bool:
 def _event(*, step: int = 0, tag: str = "", value: float = 0.0, file_version: str = "", restart: bool = False) -> bytes:
     """The ``Event`` message: wall_time = 1, step = 2, file_version = 3, summary = 5 {value = 1 {tag = 1, simple_value = 2}},
     session_log = 7 {status = 1}, where status START (1) makes TensorBoard drop later steps of earlier files."""
-    message = b"\x09" + struct.pack("<d", time.time()) + b"\x10" + _varint(step)
+    message = b"\x09" + struct.pack("<d", time.time())
+    if step:
+        message += b"\x10" + _varint(step)
     if file_version:
         message += _bytes(3, file_version.encode())
     if tag:

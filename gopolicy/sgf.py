@@ -79,12 +79,22 @@ class GameRecord:
 
         It is one board that goes on being played: ``copy()`` it to keep a position.
         """
-        board = Board(self.size, superko=False)
-        board.set_up(self.setup)
+        board = self.position(1)
         for colour, point in self.moves:
             board.to_play = colour
             yield board, point
             board.play(point, colour)
+
+    def position(self, number: int) -> Board:
+        """The board before move ``number``, 1 being the first; one more than there are moves gives the end of the game."""
+        board = Board(self.size, superko=False)
+        board.set_up(self.setup)
+        board.to_play = self.to_play
+        for colour, point in self.moves[: number - 1]:
+            board.play(point, colour)
+        if number <= len(self.moves):
+            board.to_play = self.moves[number - 1][0]
+        return board
 
 
 # ----------------------------------------------------------------------------------------------------------- reading
@@ -94,7 +104,7 @@ def read_sgf(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "
     """The first game of a file, of bytes or of text (a ``str`` with ``(`` and ``;`` in it is text, another one a path).
 
     ``name`` stands in messages and in the record; by default it is the path. ``illegal="cut"`` keeps the moves before an
-    illegal move (or a bad point, a late setup, a malformed node) where "refuse" refuses the game.
+    illegal move (or a bad point, or a late setup) where "refuse" refuses the game.
 
     Raises SgfError, and nothing else, whatever the bytes are.
     """
@@ -133,9 +143,13 @@ def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
         raise SgfError(f"{name} cannot be read: {reason}", "no-file") from error
 
 
-class _Fault(NamedTuple):
-    kind: str
-    reason: str
+class _Fault(Exception):
+    """What is wrong from some point of a game on."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
 
 
 class _Game(NamedTuple):
@@ -144,6 +158,7 @@ class _Game(NamedTuple):
     nodes: list[Node]
     moves: tuple[Stone, ...] | None = None
     fault: _Fault | None = None  # met after the nodes
+    end: int = 0  # of the main line
 
 
 NOT_SGF = _Game([])
@@ -153,17 +168,13 @@ def _games(data: bytes, is_text: bool = False) -> Iterator[_Game]:
     """Every game of a file; ``NOT_SGF`` where there is none."""
     empty = True
     for part in [data] if is_text else _encoded_parts(data):
-        position = 0
         plain = _plain_game(part)
         if plain:
             empty = False
             yield plain
-            position = _game_end(part, 0)
-        while position >= 0:
-            game, part, position = _next_game(part, position)
-            if game:
-                empty = False
-                yield game
+        for game in _Reader(part, _next_start(part, 0, plain.end) if plain else 0).games():
+            empty = False
+            yield game
     if empty:
         yield NOT_SGF
 
@@ -172,7 +183,9 @@ def _games(data: bytes, is_text: bool = False) -> Iterator[_Game]:
 
 _FIRST_MOVE = re.compile(rb";\s*[BW]\s*\[")
 _BLANKS = b" \t\r\n\v\f"
-_ROOT_PROPERTIES = (b"GM", b"FF", b"SZ")
+_TRIMMINGS = re.compile(rb"(?<=[;\]])(?:(?:[BW]L|O[BW])\[[0-9.]*\]|T[BW](?:\[[a-z:]*\])+)")  # time left, territory
+_MOVE_NAMES = frozenset((b"B", b"W"))
+_NOT_PLAIN = _MOVE_NAMES | {b"SZ", b"", b"?"}
 
 
 def _plain_game(data: bytes) -> _Game | None:
@@ -182,14 +195,14 @@ def _plain_game(data: bytes) -> _Game | None:
     not surely plain is left to ``_next_game``, and both give the same record.
     """
     found = _FIRST_MOVE.search(data)
-    end = data.find(b")")
-    if found is None or end < found.start():
+    if found is None:
         return None
     head = data[: found.start()].strip(_BLANKS)
-    if head[:1] != b"(" or b"]" not in head[-1:] + b"]" * head.endswith(b";"):
+    end = data.find(b")", found.start())
+    if end < 0 or head[:1] != b"(":
         return None
     tokens, consumed = tokenise(head)
-    if consumed != len(head) or (b"D", b")") in tokens:  # the move stood inside a value, or there is junk
+    if consumed != len(head) or ("D", b")") in tokens:  # the move stood inside a value, or there is junk
         return None
     nodes = _nodes(tokens)
     size = 19
@@ -197,18 +210,22 @@ def _plain_game(data: bytes) -> _Game | None:
         for ident, values in node:
             if ident == b"SZ" and node is nodes[0] and len(values) == 1 and values[0].isdigit():
                 size = int(values[0][:3])
-            elif ident in (b"SZ", b"B", b"W", b"", b"?") or not values or b"[" in b"".join(values):
+            elif ident in _NOT_PLAIN or not values or b"[" in values[0]:
                 return None
     if not MIN_SIZE <= size <= MAX_SIZE:
         return None
     tail = data[found.start() : end]
-    if not _ends_well(data, end, head.count(b"(") + tail.count(b"(")):
+    depth = tokens.count(("D", b"(")) + tail.count(b"(")
+    if not _ends_well(data, end, depth) or (depth > 1 and not _is_branched(data, 0, depth)):
         return None
-    first, *texts = tail.translate(None, _BLANKS + b"(").split(b";")
-    if first:
-        return None
+    tail = tail.translate(None, _BLANKS + b"(")
+    if b"BL[" in tail or b"WL[" in tail or b"TB[" in tail or b"TW[" in tail:
+        tail = _TRIMMINGS.sub(b"", tail)
+    first, *texts = tail.split(b";")
+    if not texts[-1]:
+        texts.pop()
     try:
-        return _Game(nodes, tuple(map(_move_table(size).__getitem__, texts)))
+        return None if first else _Game(nodes, tuple(map(_move_table(size).__getitem__, texts)), end=end)
     except KeyError:
         return None
 
@@ -227,7 +244,7 @@ def _ends_well(data: bytes, end: int, depth: int) -> bool:
     rest = data[end + 1 : end + 65].lstrip(_BLANKS)
     if depth > 1:
         return rest[:1] in (b"(", b")", b"")
-    return rest[:1] not in (b";", b"]")
+    return rest[:1] not in (b";", b"]", b"[")
 
 
 def _nodes(tokens: list[Token]) -> list[Node]:
@@ -240,7 +257,8 @@ def _nodes(tokens: list[Token]) -> list[Node]:
         if kind == "V":
             if after_delimiter:
                 nodes[-1].append((b"?", [text]))
-            values.append(text)
+            else:
+                values.append(text)
         elif kind == "I":
             if new:
                 nodes.append([])
@@ -258,175 +276,244 @@ def _nodes(tokens: list[Token]) -> list[Node]:
 # ------------------------------------------------------------------------------------------------------- every case
 
 _START = re.compile(rb"\(\s*;")
+_LOST_START = re.compile(rb"\A\s*(?=[A-Z]{2}\[)|[;(](?=\s*[A-Za-z]{1,20}\s*\[)")
+_LOST_PROPERTY = re.compile(rb"(?<![A-Za-z])[A-Z]{1,2}\[[^\[\]]*\]")
 _MAIN_LINE = re.compile(rb"(?:[^\[\])]++|\[(?:[^\\\]]++|\\.)*+\])*+", re.DOTALL)
 _VALUE_OR_PAREN = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]|[()]", re.DOTALL)
-_LOST_START = re.compile(rb"[;(]\s*[A-Za-z]{1,20}\s*\[")
-_ROOT_NODE = re.compile(rb"\(\s*;(?:[^;()\[\]]|\[[^\[\]]*\]){0,40}?(?<![A-Za-z])(?:GM|FF|SZ|CA|AP|PB|PW|GaMe|SiZe)\s*\[")
+_ROOT_NODE = re.compile(rb"\(\s*;\s*(?:[A-Z]{2}\s*\[[^\[\]]*\]\s*){0,9}?(?:GM|FF|SZ)\s*\[")
 _SMALL_NAME = re.compile(rb"(?<=[;\])(\s])[a-z]{1,2}(?=\s*\[)")
-_SWALLOWED = re.compile(rb"(?:\s*;\s*(?P<colour>[BW])\s*\[[a-z]{0,2}|\s*\bA[BWE]\s*\[[a-z]{2}(?::[a-z]{2})?|\s*\b(?:SZ|HA)\s*\[\d+)\Z")
-_MOVE_AND_MORE = re.compile(rb"\s*[a-z]{2}(?=\s*[;()])")
-_GAME_PROPERTIES = frozenset(b"GM FF SZ PB PW KM DT AB AW B W".split())
-_NO_TEXT = frozenset(b"B W AB AW AE PL SZ HA KM GM FF CA ST BL WL OB OW MN TM TR CR SQ MA TB TW SL VW DD".split())
-MAX_MENDS = 50
+_SWALLOWED = re.compile(
+    rb"(?:\s*;\s*(?P<colour>[BW])\s*\[[a-z]{0,2}|\s*(?<![A-Z])(?:A[BWE]\s*\[[a-z]{2}(?::[a-z]{2})?|(?:SZ|HA)\s*\[\d+))\Z"
+)
+_POINT_AND_MORE = re.compile(rb"\s*[a-z]{2}(?=\s*[;()])")
+_JUNK = re.compile(rb"[^\[\];()]*?(?=[;()]|[A-Z]{1,2}\s*\[)")
+_NODE_INSIDE = re.compile(rb";\s*[A-Z]")
+_BLANK = re.compile(rb"\s*")
+_LETTERS = re.compile(rb"[A-Za-z]*")
+_POINTS = frozenset(b"B W AB AW AE".split())
+_NO_TEXT = _POINTS | frozenset(b"PL SZ HA KM GM FF CA ST BL WL OB OW MN TM TR CR SQ MA TB TW SL VW DD".split())
+_OF_A_GAME = frozenset(b"GM FF SZ CA AP PB PW BR WR KM HA RE DT EV RO PC RU AB AW AE US SO GN C".split())
+MAX_MENDS = 100  # in one file
 
 
 class _Trouble(NamedTuple):
-    at: int  # index in the data
+    """What no grammar allows: where, and in words; ``closes``: a "]" put there mends it."""
+
+    at: int
     reason: str
-    closes: bool = False  # a "]" put there mends it
+    closes: bool = False
 
 
-def _next_game(data: bytes, position: int) -> tuple[_Game | None, bytes, int]:
-    """The next game at or after ``position``, if there is one; the data (mended) and where to go on in them (-1: nowhere)."""
-    found = _START.search(data, position)
-    start = found.start() if found else len(data)
-    # A file that lost its first "(" or ";" must not be read from its first variation on.
-    lost = _LOST_START.search(data, position, start)
-    if lost:
-        start = lost.start()
-        data = data[:start] + b"(;" + data[start + 1 :]
-    elif not found:
-        return None, data, -1
-
-    mended = False
-    for _ in range(MAX_MENDS):
-        end, tokens, trouble = _main_line(data, start)
-        better = _mend(data, start, tokens, trouble) if trouble else None
-        if better is None:
-            break
-        data, mended = better, True
-    if any(kind == "I" and not text for kind, text in tokens):
-        shouted = _SMALL_NAME.sub(lambda small: small[0].upper(), data[start:end])
-        tokens = _main_line(shouted, 0)[1]
-    nodes = _nodes(tokens)
-
-    named = {ident for node in nodes[:2] for ident, _ in node}
-    if (not any(nodes) and (mended or trouble)) or (lost and not named & _GAME_PROPERTIES):
-        return None, data, max(end, start + 2)  # a smiley, or another format
-    if trouble:
-        root = _ROOT_NODE.search(data, max(end, start + 1))
-        return _Game(nodes, None, _Fault("malformed", trouble.reason)), data, root.start() if root else -1
-    for index, node in enumerate(nodes):
-        # Root properties after moves: the next game of the file begins here, and the ")" of this one is missing.
-        if any(ident in _ROOT_PROPERTIES for ident, _ in node) and any(ident in (b"B", b"W") for old in nodes[:index] for ident, _ in old):
-            begin = _opening(data, start, tokens, index)
-            if begin > start:
-                return _Game(nodes[:index]), data, begin
-    return _Game(nodes), data, _game_end(data, start)
+_JUNK_REASON = "there is text outside the brackets"
 
 
-def _main_line(data: bytes, start: int) -> tuple[int, list[Token], _Trouble | None]:
-    """Where the main line that begins at ``start`` ends, its tokens, and the first thing in it that no grammar allows."""
-    found = _MAIN_LINE.match(data, start)
-    end = found.end() if found else start
-    if data.count(b"[", start, end) > MAX_VALUES:
-        return end, [], _Trouble(end, f"its main line has more than {MAX_VALUES} values")
-    main = data[start:end].rstrip(_BLANKS + b"\0\x1a")  # 0x1A ends a file of DOS
-    tokens, consumed = tokenise(main)
-    stop = data[end : end + 1]
-    if consumed < len(main):
-        return end, tokens, _Trouble(start + consumed, "there is text outside the brackets")
-    if stop == b"]":
-        return end, tokens, _Trouble(end, "there is a ']' too many")
-    if stop == b")" and not _ends_well(data, end, tokens.count(("D", b"("))):
-        return end, tokens, _Trouble(end, "the moves go on after a ')'")
-    if stop != b")" and tokens and tokens[-1][0] == "I":  # the file is cut off inside a property
-        tokens.pop()
-    return end, tokens, _unclosed_value(data, start, tokens)
+class _Reader:
+    """Reads the games of one file, mending on the way what can be read in one way only."""
 
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position  # where to go on; -1: nowhere
+        self.start = 0  # of the game
+        self.lost = False  # whether its "(;" was missing
+        self.end = 0  # of its main line
+        self.joined = False  # whether the next game begins there
+        self.tokens: list[Token] = []
+        self.mends = MAX_MENDS
 
-def _unclosed_value(data: bytes, start: int, tokens: list[Token]) -> _Trouble | None:
-    """A value whose ``]`` is missing, so that it swallowed the beginning of what follows."""
-    ident = b""
-    for index, (kind, text) in enumerate(tokens):
-        if kind == "I":
-            ident = text
-        elif kind == "V" and (b"[" in text or (ident in (b"B", b"W") and len(text) > 2)):
-            found = _MOVE_AND_MORE.match(text) if ident in (b"B", b"W", b"AB", b"AW", b"AE") else _SWALLOWED.search(text)
-            if not found:
+    def games(self) -> Iterator[_Game]:
+        first = self.position == 0
+        while self.position >= 0 and self._find():
+            if _LOST_PROPERTY.search(self.data, self.position, self.start):
+                yield _Game([], fault=_Fault("malformed", "the game begins in the middle: its root is missing"))
+                root = _ROOT_NODE.search(self.data, self.start + 1)
+                self.position = root.start() if root else -1
+                first = False
                 continue
-            cut = found.end() if ident in (b"B", b"W", b"AB", b"AW", b"AE") else found.start()
-            at = _spans(data, start, tokens[: index + 1])[-1][0] + 1 + cut
-            colour = found.groupdict().get("colour")
-            # Only certain if the swallowed move falls into the alternation of the moves around it.
-            around = [_neighbour(tokens[:index][::-1]), _neighbour(tokens[index:])]
-            if colour in around:
-                return _Trouble(at, "a value is not closed by ']'")
-            return _Trouble(at, "a value is not closed by ']'", closes=True)
-    return None
+            mends = self.mends
+            trouble = self._read_main_line()
+            nodes = _nodes(self.tokens)
+            names = {ident for node in nodes[:3] for ident, _ in node}
+            other = self.lost and not names & (_OF_A_GAME | _MOVE_NAMES)
+            if other or (not any(nodes) and (trouble or self.mends < mends or not first)):  # another format; a smiley
+                self.position = max(self.end, self.start + 2)
+                continue
+            if not trouble and not first and not names & _OF_A_GAME:
+                trouble = _Trouble(self.start, "a game begins without a root: it may be a variation of the one before it")
+            if trouble:
+                yield _Game(nodes, None, _Fault("malformed", trouble.reason))
+                root = _ROOT_NODE.search(self.data, max(self.end, self.start + 1))
+                self.position = root.start() if root else -1
+            else:
+                yield _Game(nodes)
+                self.position = self.end if self.joined else _next_start(self.data, self.start, self.end)
+            first = False
 
+    def _find(self) -> bool:
+        """Goes to the start of the next game; a file that lost it must not be read from its first variation on."""
+        found = _START.search(self.data, self.position)
+        self.start = found.start() if found else len(self.data)
+        lost = _LOST_START.search(self.data, self.position, self.start)
+        if lost:
+            self.start = lost.start()
+            self.data = self.data[: self.start] + b"(;" + self.data[self.start + len(lost[0].strip()) :]
+        self.lost = lost is not None
+        return self.lost or found is not None
 
-def _neighbour(tokens: list[Token]) -> bytes | None:
-    return next((text for kind, text in tokens if kind == "I" and text in (b"B", b"W")), None)
+    def _read_main_line(self) -> _Trouble | None:
+        """Sets ``end`` and ``tokens``; returns what could not be mended."""
+        while (trouble := self._first_trouble()) and self.mends > 0:
+            better = self._mended(trouble)
+            if better is None:
+                break
+            self.data = better
+            self.mends -= 1
+        if not trouble and any(kind == "I" and not text for kind, text in self.tokens):
+            shouted = _SMALL_NAME.sub(lambda name: name[0].upper(), self.data[self.start : self.end])
+            self.data = self.data[: self.start] + shouted + self.data[self.end :]
+            trouble = self._first_trouble()
+        return trouble
 
+    def _first_trouble(self) -> _Trouble | None:
+        data, start = self.data, self.start
+        end = _end(_MAIN_LINE, data, start)
+        # A root after moves: the next game of the file, and this one was not closed.
+        root = _ROOT_NODE.search(data, start + 1, end)
+        self.joined = bool(root and _FIRST_MOVE.search(data, start, root.start()) and _MAIN_LINE.fullmatch(data, start, root.start()))
+        if root and self.joined:
+            end = root.start()
+        self.end = end
+        if data.count(b"[", start, end) > MAX_VALUES:
+            self.tokens = []
+            return _Trouble(end, f"it has more than {MAX_VALUES} values")
+        main = data[start:end].rstrip(_BLANKS + b"\0\x1a")  # 0x1A ends a file of DOS
+        self.tokens, consumed = tokenise(main)
+        if consumed < len(main):
+            return _Trouble(start + consumed, _JUNK_REASON)
+        stop = b"" if self.joined else data[end : end + 1]
+        if stop == b"]":
+            return _Trouble(end, "there is a ']' too many")
+        if stop == b")":
+            depth = self.tokens.count(("D", b"("))
+            stray = depth == 1 and data[end + 1 : end + 2] == b"]" and self._property_of(len(self.tokens) - 1) in _NO_TEXT
+            if not stray and not _ends_well(data, end, depth):
+                return _Trouble(end, "the game goes on after a ')'")
+            if depth > 1 and not _is_branched(data, start, depth):
+                return _Trouble(end, "a ')' is missing, so that a variation could be taken for the game")
+        elif self.tokens and self.tokens[-1][0] == "I":  # the file is cut off inside a property
+            self.tokens.pop()
+        return self._unclosed_value()
 
-def _mend(data: bytes, start: int, tokens: list[Token], trouble: _Trouble) -> bytes | None:
-    """The data without the trouble, where there is only one way to read it; else None."""
-    at = trouble.at
-    if trouble.closes:
-        return data[:at] + b"]" + data[at:]
-    spans = _spans(data, start, tokens)
-    values = [index for index, (kind, _) in enumerate(tokens) if kind == "V"]
-    closing, opening = data.find(b"]", at), data.find(b"[", at)
-    if closing >= 0 and (opening < 0 or closing < opening):
-        # A "]" that closes nothing, and no property before it: the text of the last value goes on up to here.
-        if not values:
-            return None
-        last = spans[values[-1]][1]
-        if _property_of(tokens, values[-1]) not in _NO_TEXT:
-            return data[: last - 1] + b"\\" + data[last - 1 :]
-        return data[:closing] + data[closing + 1 :] if not data[last:closing].strip() else None
-    if trouble.reason != "there is text outside the brackets":
+    def _unclosed_value(self) -> _Trouble | None:
+        """A value whose "]" is missing, so that it swallowed the beginning of what follows."""
+        ident = b""
+        for index, (kind, text) in enumerate(self.tokens):
+            if kind == "I":
+                ident = text
+            elif kind == "V" and (b"[" in text or (len(text) > 2 and ident in _POINTS)):
+                found = _POINT_AND_MORE.match(text) if ident in _POINTS else _SWALLOWED.search(text)
+                if found:
+                    cut = found.end() if ident in _POINTS else found.start()
+                    at = self._spans()[index][0] + 1 + cut
+                    # A swallowed move must fit between the moves around it.
+                    moves = [(i, token[1]) for i, token in enumerate(self.tokens) if token in (("I", b"B"), ("I", b"W"))]
+                    around = [name for i, name in moves if i < index][-1:] + [name for i, name in moves if i > index][:1]
+                    certain = found.groupdict().get("colour") not in around
+                    return _Trouble(at, "a value is not closed by ']'", closes=certain)
         return None
-    # An unescaped "[" in a text: it goes on to where its brackets balance.
-    for index in reversed(values):
-        if tokens[index][1].count(b"[") > tokens[index][1].count(rb"\[") and _property_of(tokens, index) not in _NO_TEXT:
-            begin, depth, stop = spans[index][0], 0, -1
-            for bracket in re.finditer(rb"\\.|[\[\]]", data[begin : begin + 20_000], re.DOTALL):
-                depth += {b"[": 1, b"]": -1}.get(bracket[0], 0)
-                if depth == 0:
-                    stop = begin + bracket.start()
-                    break
-            if stop > at:
-                inside = re.sub(rb"(\\.)|\]", lambda part: part[1] or rb"\]", data[begin:stop], flags=re.DOTALL)
-                return data[:begin] + inside + data[stop:]
-        if ("D", b";") in tokens[index:]:
-            break
-    junk = re.compile(rb"[^\[\];()]*?(?=[;()]|[A-Z]{1,2}\s*\[)").match(data, at)
-    return data[:at] + data[junk.end() :] if junk and junk.end() > at else None
+
+    def _mended(self, trouble: _Trouble) -> bytes | None:
+        """The data without the trouble, where there is only one way to read it; else None."""
+        data, at = self.data, trouble.at
+        if trouble.closes:
+            return data[:at] + b"]" + data[at:]
+        values = [index for index, (kind, _) in enumerate(self.tokens) if kind == "V"]
+        spans = self._spans()
+        for index in reversed(values):
+            # An unescaped "[" in a text of this node: the text goes on to where its brackets balance.
+            if ("D", b";") in self.tokens[index:]:
+                break
+            text, (begin, _) = self.tokens[index][1], spans[index]
+            if text.count(b"[") > text.count(rb"\[") and self._property_of(index) not in _NO_TEXT:
+                end = _balance(data, begin)
+                inside = {name for kind, name in self.tokens[index:] if kind == "I"}
+                if end >= at and not inside & (_NO_TEXT - _MOVE_NAMES):
+                    return _escape(data, begin, end)
+        closing, opening = data.find(b"]", at), data.find(b"[", at)
+        if values and closing >= 0 and (opening < 0 or closing < opening):
+            # A "]" that closes nothing, and no property before it: the text of the last value goes on up to here.
+            begin, end = spans[values[-1]]
+            if self._property_of(values[-1]) not in _NO_TEXT:
+                return None if _NODE_INSIDE.search(data, end, closing) else _escape(data, begin, closing)
+            return data[:closing] + data[closing + 1 :] if not data[end:closing].strip() else None
+        junk = _JUNK.match(data, at)
+        return data[:at] + data[junk.end() :] if trouble.reason == _JUNK_REASON and junk and junk.end() > at else None
+
+    def _property_of(self, index: int) -> bytes:
+        """The property of the value ``tokens[index]``."""
+        return next((text for kind, text in self.tokens[index::-1] if kind == "I"), b"")
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """(begin, end) of every token in the data; sgfmill's tokeniser does not tell."""
+        spans = []
+        end = self.start
+        for kind, text in self.tokens:
+            begin = _end(_BLANK, self.data, end)
+            # sgfmill takes the small letters out of names, and the brackets off values.
+            end = _end(_LETTERS, self.data, begin) if kind == "I" else begin + len(text) + 2 * (kind == "V")
+            spans.append((begin, end))
+        return spans
 
 
-def _property_of(tokens: list[Token], index: int) -> bytes:
-    """The property of the value ``tokens[index]``."""
-    return next((text for kind, text in tokens[index::-1] if kind == "I"), b"")
+def _end(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
+    found = pattern.match(data, position)
+    return found.end() if found else position
 
 
-def _spans(data: bytes, start: int, tokens: list[Token]) -> list[tuple[int, int]]:
-    """(begin, end) of every token in the data; sgfmill's tokeniser does not tell."""
-    spans = []
-    at = start
-    for kind, text in tokens:
-        begin = at = re.compile(rb"\s*").match(data, at).end()  # type: ignore[union-attr]
-        if kind == "I":  # sgfmill takes small letters out
-            at = re.compile(rb"[A-Za-z]*").match(data, at).end()  # type: ignore[union-attr]
-        else:
-            at += len(text) + 2 * (kind == "V")
-        spans.append((begin, at))
-    return spans
+def _escape(data: bytes, begin: int, end: int) -> bytes:
+    """The data with the brackets between those at ``begin`` and ``end`` escaped."""
+    inside = re.sub(rb"(\\.)|([\[\]])", lambda part: part[1] or b"\\" + part[2], data[begin + 1 : end], flags=re.DOTALL)
+    return data[: begin + 1] + inside + data[end:]
 
 
-def _opening(data: bytes, start: int, tokens: list[Token], index: int) -> int:
-    """Where the "(" before the node ``index`` is, or -1 if there is none."""
-    node = opened = -1
-    for (_, text), (begin, _) in zip(tokens, _spans(data, start, tokens), strict=True):
-        if text == b"(":
-            opened = begin
-        elif text == b";":
-            node += 1
-            if node == index:
-                return opened
-            opened = -1
+def _balance(data: bytes, begin: int) -> int:
+    """Index of the "]" that closes the "[" at ``begin`` if unescaped brackets nest, or -1."""
+    depth = 0
+    for bracket in re.finditer(rb"\\.|[\[\]]", data[begin : begin + 20_000], re.DOTALL):
+        depth += {b"[": 1, b"]": -1}.get(bracket[0], 0)
+        if depth == 0:
+            return begin + bracket.start()
     return -1
+
+
+def _is_branched(data: bytes, start: int, depth: int) -> bool:
+    """Whether all parentheses are closed or else every branch of the main line, ``depth`` deep, has its variations.
+
+    Where a ")" was lost inside the main line, the next variation looks like its continuation, and the branch that the
+    variation belongs to has one child alone.
+    """
+    children = [0] * (depth + 1)  # of the main line's node at each depth
+    level, lowest = 0, len(data)
+    for found in _VALUE_OR_PAREN.finditer(data, start):
+        if found[0] == b"(":
+            if level <= min(lowest, depth):
+                children[level] += 1
+            level += 1
+        elif found[0] == b")":
+            level -= 1
+            lowest = min(lowest, level)
+            if level <= 0:
+                return True
+    return min(children[1:depth]) > 1
+
+
+def _next_start(data: bytes, start: int, end: int) -> int:
+    """Where to look for the game after the one at ``start``, whose main line ends at ``end``; -1 for nowhere.
+
+    That is inside it if a ")" is missing, so that the next root stands among its variations.
+    """
+    after = _game_end(data, start)
+    root = _ROOT_NODE.search(data, max(end, start + 1), after if after >= 0 else len(data))
+    return root.start() if root else after
 
 
 def _game_end(data: bytes, start: int) -> int:
@@ -441,9 +528,11 @@ def _game_end(data: bytes, start: int) -> int:
                 return found.end()
     return -1
 
+
 # --------------------------------------------------------------------------------------------------------- encodings
 
 _CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[\s*([^\]]{0,40}?)\s*\]")
+_CHARSET_IN_ROOT = re.compile(rb"\(\s*;[^;]{0,500}?(?<![A-Za-z])CA\s*\[")
 _VALUE = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]", re.DOTALL)
 _THREE_BYTES = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -487,13 +576,15 @@ _FREQUENT = frozenset(
 
 def _encoded_parts(data: bytes) -> Iterator[bytes]:
     """The data as UTF-8 (its names perhaps broken), in one part; game by game where the games name several encodings."""
-    if len({value.lower() for value in _CHARSET.findall(data)}) < 2:
+    if data.isascii() and not (b"\x1b" in data or b"\0" in data or b"~{" in data):
+        yield data
+        return
+    if data.count(b"CA") < 2 or len({value.lower() for value in _CHARSET.findall(data)}) < 2:
         yield _as_utf8(data)
         return
-    position = 0
-    while position >= 0 and (found := _START.search(data, position)):
-        position = _game_end(data, found.start())
-        yield _as_utf8(data[found.start() : position] if position >= 0 else data[found.start() :])
+    starts = [0, *(found.start() for found in _CHARSET_IN_ROOT.finditer(data))]
+    for start, end in pairwise([*starts, len(data)]):
+        yield _as_utf8(data[start:end])
 
 
 def _as_utf8(data: bytes) -> bytes:
@@ -503,8 +594,6 @@ def _as_utf8(data: bytes) -> bytes:
     a ``]``; yet a decoding that eats brackets (a lone lead byte before ``]``, as in a Latin-1 name that ends in ``é``) is
     not taken: then the plain bytes stay, and only the names are broken.
     """
-    if data.isascii() and not (b"\x1b" in data or b"\0" in data or b"~{" in data):
-        return data
     if data.startswith(codecs.BOM_UTF8):
         return data[3:]
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -524,7 +613,7 @@ def _as_utf8(data: bytes) -> bytes:
         return data
     if codec and codec != "utf-8" and _decodes(data, codec):
         decoded = data.decode(codec).encode()
-        if codec not in _MULTI_BYTE or _shape(decoded)[0] >= _shape(data)[0]:
+        if codec not in _MULTI_BYTE or _shape(decoded) >= _shape(data):
             return decoded
     if is_utf8:
         return data
@@ -593,6 +682,10 @@ def _likelihood(text: str, codec: str) -> float:
 
 _SETUP = {b"AB": BLACK, b"AW": WHITE, b"AE": EMPTY}
 _COLOURS = {b"B": BLACK, b"W": WHITE}
+_STANDARD = frozenset(  # FF[1] to FF[4]
+    b"AB AE AN AP AR AS AW B BL BM BR BS BT C CA CH CP CR DD DM DO DT EL EV EX FF FG GB GC GM GN GW HA HO ID IP IT IY KM KO L LB LN LT M MA"
+    b" MN N OB OH ON OP OT OV OW PB PC PL PM PW RE RG RO RU SC SE SI SL SO SQ ST SU SZ TB TC TE TM TR TW UC US V VW W WL WR WS WT".split()
+)
 _MARKS = (b"AP", b"PC", b"SO", b"US", b"CP", b"GN")  # where files say which server they come from
 _SERVERS = {
     "Fox": rb"foxwq|fox ?(?:weiqi|go|server)|\xe9\x87\x8e\xe7\x8b\x90",
@@ -600,24 +693,18 @@ _SERVERS = {
     "OGS": rb"\bogs\b|online-go",
     "Tygem": rb"tygem|\xe5\xbc\x88\xe5\x9f\x8e",
     "IGS": rb"panda-?net|\bigs\b|internet go server|panda-?(?:gl)?go|panda-egg",
-    "Oro": rb"cyber ?oro|oro ?baduk|wbaduk",
-    "DGS": rb"dragon ?go ?server",
+    "Oro": rb"cyber ?oro|\boro ?(?:baduk|server)|wbaduk",
+    "DGS": rb"dragon ?go ?server|\bdgs\b",
     "NNGS": rb"\bnngs\b|no name go server",
 }
 _SERVER = re.compile(b"|".join(b"(?P<%s>%s)" % (server.encode(), marks) for server, marks in _SERVERS.items()))
-_FOX_POINTS = {  # by the number of stones; 6,900 games of Fox with the stones in the file know no exception
-    count: tuple(point_from_sgf(point, 19) for point in points.split())
-    for count, points in {
-        2: "pd dp",
-        3: "pd dp dd",
-        4: "pd dp dd pp",
-        5: "pd dp dd pp jj",
-        6: "pd dp dd pp dj pj",
-        7: "pd dp dd pp dj pj jj",
-        8: "pd dp dd pp dj pj jd jp",
-        9: "pd dp dd pp dj pj jd jp jj",
-    }.items()
-}
+# Fox's handicap points, by the number of stones: 6,900 of its games have these stones in the file and know no exception.
+# Until 2016 (files without the mark "foxwq", and all without stones) the third pair stood in the middle of the top and
+# bottom sides: of 28 such games with 6 or 7 stones 20 have a move on D10 or Q10 that would else be illegal.
+_CORNERS = "pd dp dd pp"
+_FOX = {2: "pd dp", 3: "pd dp dd", 4: _CORNERS, 5: f"{_CORNERS} jj", 6: f"{_CORNERS} dj pj", 7: f"{_CORNERS} dj pj jj"}
+_FOX |= {8: f"{_CORNERS} dj pj jd jp", 9: f"{_CORNERS} dj pj jd jp jj"}
+_OLD_FOX = _FOX | {6: f"{_CORNERS} jd jp", 7: f"{_CORNERS} jd jp jj"}
 
 
 class _Moves(NamedTuple):
@@ -649,19 +736,27 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         raise SgfError(f"{label} is not a game of Go: GM[{_text(facts[b'GM'])}], and Go is GM[1]", "not-go")
     size = _size(sizes, label)
     stones, moves, late, fault = _moves(game.nodes, size)
+    if game.fault:  # what was read before it may be part of it: never cut
+        raise SgfError(f"{label}: {game.fault.reason}", game.fault.kind)
+    if fault and (illegal == "refuse" or not moves or fault.kind == "malformed"):
+        raise SgfError(f"{label}: {fault.reason}", fault.kind)
     if game.moves is not None:
         moves.extend(game.moves)
-    fault = fault or game.fault
-    if fault and (illegal == "refuse" or not moves):
-        raise SgfError(f"{label}: {fault.reason}", fault.kind)
+    if not sizes and len(moves) >= 30 and all(max(divmod(point, size)) < 13 for _, point in moves if point != PASS):
+        raise SgfError(f"{label}: SZ is missing, and all moves lie in one corner of 13x13: it is no game on 19x19", "size")
     if len(moves) > MAX_MOVES:
         raise SgfError(f"{label} has {len(moves)} moves; at most {MAX_MOVES} are read", "too-long")
 
     server = _server(marks, facts)
     found = _INTEGER.match(facts.get(b"HA", b""))
     handicap = int(found[1]) if found else 0
-    if handicap >= 2 and BLACK not in stones.values():
-        stones.update(_handicap_stones(handicap, size, stones, moves, server, label))
+    black = list(stones.values()).count(BLACK)
+    if black < handicap and handicap >= 2:
+        convention: dict[int, str] = {}
+        if server == "Fox" and size == 19 and not stones:
+            convention = _FOX if any(b"foxwq" in mark for mark in marks) else _OLD_FOX
+        points = _handicap_points(handicap, black, moves, convention.get(handicap, ""), label)
+        stones.update(dict.fromkeys(points, BLACK))
     setup = tuple([(colour, point) for point, colour in sorted(stones.items()) if colour != EMPTY])
     try:
         bad = first_illegal(size, setup, moves) if moves or setup else -1
@@ -681,7 +776,7 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         to_play = WHITE if handicap >= 2 else BLACK
     return GameRecord(
         size=size,
-        komi=_komi(_text(facts.get(b"KM", b"")), _text(facts.get(b"RU", b"")), server, size),
+        komi=_komi(_text(facts.get(b"KM", b"")), _text(facts.get(b"RU", b"")), server),
         handicap=handicap,
         players=(_text(facts.get(b"PB", b"")), _text(facts.get(b"PW", b""))),
         ranks=(_rank(facts.get(b"BR", b"")), _rank(facts.get(b"WR", b""))),
@@ -697,9 +792,9 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
 
 def _size(sizes: set[bytes], label: str) -> int:
     """The size that SZ tells (19 if it tells none); raises SgfError unless the board is square, of 2 to 25 lines."""
-    named = {re.sub(rb"\s*[:xX*]\s*", b":", size) for size in sizes if size}
-    if not named:
+    if not sizes:
         return 19
+    named = {re.sub(rb"\s*[:xX*]\s*", b":", size) for size in sizes}
     shown = ", ".join(f"SZ[{_text(size)}]" for size in sorted(named))
     if not all(re.fullmatch(rb"\d{1,3}(:\d{1,3})?", size) for size in named):
         raise SgfError(f"{label}: {shown} is no board size: it is a number, as in SZ[19]", "size")
@@ -714,39 +809,19 @@ def _size(sizes: set[bytes], label: str) -> int:
 
 def _moves(nodes: list[Node], size: int) -> _Moves:
     """Setup and moves in the order of the nodes, up to the first fault."""
-    table = _move_table(size)
     stones: dict[int, int] = {}
     moves: list[Stone] = []
     late: list[tuple[int, dict[int, int]]] = []
-    for node in nodes:
-        changes: dict[int, int] = {}
-        played: list[Stone] = []
-        for ident, values in node:
-            if ident in _COLOURS:
-                for value in values or [b""]:  # a move without a value: a pass
-                    move = table.get(ident + b"[" + value.translate(None, _BLANKS) + b"]")
-                    if move is None:
-                        number = len(moves) + len(played) + 1
-                        reason = f"move {number}, {ident.decode()}[{_text(value)[:40]}], is no point of the {size}x{size} board"
-                        return _Moves(stones, moves, late, _Fault("bad-point", reason))
-                    if move not in played:
-                        played.append(move)
-            elif ident in _SETUP:
-                for value in values:
-                    points = _rectangle(value, size)
-                    if points is None:
-                        reason = f"{ident.decode()}[{_text(value)[:40]}] is no point of the {size}x{size} board"
-                        return _Moves(stones, moves, late, _Fault("bad-point", reason))
-                    for point in points:
-                        if changes.setdefault(point, _SETUP[ident]) != _SETUP[ident]:
-                            reason = f"one node sets {point_to_gtp(point, size)} to two colours"
-                            return _Moves(stones, moves, late, _Fault("bad-setup", reason))
-            elif ident == b"?":
-                reason = f"after move {len(moves)} there is a value without a property, [{_text(values[0])[:40]}]"
-                return _Moves(stones, moves, late, _Fault("malformed", reason))
-        if any(colour == following for (colour, _), (following, _) in pairwise(played)):
-            reason = f"after move {len(moves)} one node holds two moves of {colour_name(played[0][0])}"
-            return _Moves(stones, moves, late, _Fault("malformed", reason))
+    doubtful = False
+    for index, node in enumerate(nodes):
+        try:
+            changes, played = _changes(node, size, len(moves))
+            doubtful = doubtful or (index > 0 and not played and any(_may_be_move(ident, values, size) for ident, values in node))
+            if doubtful and (not moves or (played and played[0][0] == moves[-1][0])):
+                raise _Fault("malformed", f"after move {len(moves)} a node may be a move, but its property is none that is known")
+        except _Fault as fault:
+            return _Moves(stones, moves, late, fault)
+        doubtful = doubtful and not played
         if changes and moves:
             late.append((len(moves) + len(played), changes))
         else:
@@ -755,45 +830,72 @@ def _moves(nodes: list[Node], size: int) -> _Moves:
     return _Moves(stones, moves, late, None)
 
 
-def _rectangle(value: bytes, size: int) -> list[int] | None:
-    """The points of ``aa`` or of ``aa:cc`` (in any direction); none of an empty value; None where it is no point."""
-    corners = value.translate(None, _BLANKS).split(b":")
-    if corners == [b""]:
+def _changes(node: Node, size: int, number: int) -> tuple[dict[int, int], list[Stone]]:
+    """Setup (point → colour) and moves of a node that ``number`` moves precede; raises _Fault."""
+    changes: dict[int, int] = {}
+    played: list[Stone] = []
+    for ident, values in node:
+        if ident in _COLOURS:
+            if not values and len(node) > 1:
+                raise _Fault("malformed", f"after move {number} there is a move without a value")
+            for value in values or [b""]:  # a node that says just "B": a pass
+                move = _move_table(size).get(ident + b"[" + value.translate(None, _BLANKS) + b"]")
+                if move is None:
+                    shown = f"{ident.decode()}[{_text(value)[:40]}]"
+                    raise _Fault("bad-point", f"move {number + len(played) + 1}, {shown}, is no point of the {size}x{size} board")
+                if move not in played:
+                    played.append(move)
+        elif ident in _SETUP:
+            for value in values:
+                for point in _rectangle(ident, value, size):
+                    if changes.setdefault(point, _SETUP[ident]) != _SETUP[ident]:
+                        raise _Fault("bad-setup", f"one node sets {point_to_gtp(point, size)} to two colours")
+        elif ident == b"?":
+            raise _Fault("malformed", f"after move {number} there is a value without a property, [{_text(values[0])[:40]}]")
+    if any(colour == following for (colour, _), (following, _) in pairwise(played)):
+        raise _Fault("malformed", f"after move {number} one node holds two moves of {colour_name(played[0][0])}")
+    return changes, played
+
+
+def _may_be_move(ident: bytes, values: list[bytes], size: int) -> bool:
+    """Whether a property looks like a move whose name was damaged."""
+    return ident not in _STANDARD and len(values) == 1 and len(values[0]) == 2 and b"B[" + values[0] + b"]" in _move_table(size)
+
+
+def _rectangle(ident: bytes, value: bytes, size: int) -> list[int]:
+    """The points of ``aa`` or of ``aa:cc`` (in any direction), none of an empty value; raises _Fault where it is no point."""
+    corners = value.translate(None, _BLANKS).decode("latin-1").split(":")
+    if corners == [""]:
         return []
-    if len(corners) > 2:
-        return None
     try:
-        points = [point_from_sgf(corner.decode("ascii"), size) for corner in corners]
-    except (GoPolicyError, UnicodeDecodeError):
-        return None
-    if PASS in points:
-        return None
+        points = [point_from_sgf(corner, size) for corner in corners]
+    except GoPolicyError:
+        points = [PASS]
+    if PASS in points or len(points) > 2:
+        raise _Fault("bad-point", f"{ident.decode()}[{_text(value)[:40]}] is no point of the {size}x{size} board")
     (top, left), (bottom, right) = divmod(points[0], size), divmod(points[-1], size)
     rows = range(min(top, bottom), max(top, bottom) + 1)
     columns = range(min(left, right), max(left, right) + 1)
     return [row * size + column for row in rows for column in columns]
 
 
-def _handicap_stones(
-    handicap: int, size: int, stones: dict[int, int], moves: list[Stone], server: str, label: str
-) -> dict[int, int]:
-    """The handicap stones that a file with HA leaves out: none where Black placed them as moves; on Fox the fixed points.
+def _handicap_points(handicap: int, placed: int, moves: list[Stone], convention: str, label: str) -> list[int]:
+    """Where the handicap stones stand that a file with HA leaves out: none where Black placed them as moves, else the
+    server's fixed points where White begins and both then play in turn. ``placed``: those that the setup has.
 
-    Fox is the one server whose files lack them; in all of them White begins and never plays on a point of its
-    convention before Black lost the stone there. Raises SgfError where nothing says where the stones were.
+    Raises SgfError where nothing says where they stood.
     """
-    placed = 0
     for colour, point in moves:
         if colour == WHITE and point != PASS:
             break
         placed += colour == BLACK and point != PASS
     if placed >= handicap:
-        return {}
+        return []
     begun = [colour for colour, _ in moves[: 2 * handicap]]
-    in_turn = set(begun[::2]) == {WHITE} and WHITE not in begun[1::2]
-    if server == "Fox" and size == 19 and handicap in _FOX_POINTS and in_turn and not stones:
-        return dict.fromkeys(_FOX_POINTS[handicap], BLACK)
-    raise SgfError(f"{label}: HA[{handicap}], but no handicap stones: nothing says where they stood", "handicap-without-stones")
+    if convention and set(begun[::2]) == {WHITE} and WHITE not in begun[1::2]:
+        return [point_from_sgf(point, 19) for point in convention.split()]
+    reason = f"HA[{handicap}], but {placed or 'no'} handicap stones: nothing says where they stood"
+    raise SgfError(f"{label}: {reason}", "handicap-without-stones")
 
 
 def _legal_end(
@@ -839,7 +941,9 @@ _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八�
 _RANK = re.compile(
     r"(p(?:ro)?\.?\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})", re.IGNORECASE
 )
-_DATE = re.compile(r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?")
+_DATE = re.compile(
+    r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
+)
 _WON = re.compile(r"(b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|(黑|白)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -858,7 +962,7 @@ def _server(marks: list[bytes], facts: dict[bytes, bytes]) -> str:
 
 
 @lru_cache(256)
-def _komi(text: str, rules: str, server: str, size: int) -> float:
+def _komi(text: str, rules: str, server: str) -> float:
     """Komi in points; nan where it is missing or nonsense.
 
     Fox, and programs that copy from it, write hundredths as a whole number: 650 is 6.5 points; under Chinese rules they
@@ -875,7 +979,7 @@ def _komi(text: str, rules: str, server: str, size: int) -> float:
         komi = float(whole)
     else:
         komi = float(f"{found[1]}.{'5' if found[3] else found[2]}")
-    return komi if abs(komi) <= size * size else math.nan
+    return komi if abs(komi) <= 400 else math.nan
 
 
 @lru_cache(1024)
@@ -914,7 +1018,7 @@ def _result(value: bytes) -> str:
         return "0"
     if lower.startswith(("void", "no result", "both lost")):
         return "Void"
-    if lower.startswith(("?", "unknown", "unfinished", "suspended", "打挂", "打掛")):
+    if lower.startswith(("?", "unknown", "打挂", "打掛")) or "unfinished" in lower or "suspended" in lower:
         return "?"
     found = _WON.match(text)
     if not found:
@@ -922,7 +1026,7 @@ def _result(value: bytes) -> str:
     winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
     winner = "B" if winner.lower() in ("b", "black", "黑") else "W"
     how = how.strip().lower()
-    points = re.match(r"[0-9]+(?:[.,][0-9]+)?", how.lstrip("胜勝 "))
+    points = re.match(r"[0-9]+(?:[.,][0-9]+)?|[.,][0-9]+", how.lstrip("胜勝 "))
     if points and not found[5]:
         return f"{winner}+{float(points[0].replace(',', '.')):g}"
     if how.startswith("r") or "中盘" in how or "中盤" in how or "中押" in how:
@@ -950,7 +1054,7 @@ def write_sgf(record: GameRecord) -> str:
         "HA": str(record.handicap) if record.handicap else "",
         "RE": record.result,
         "DT": record.date,
-        "PC": record.server,
+        "PC": f"{record.server} server" if record.server else "",
     }
     root += [f"{ident}[{escape_text(text.encode()).decode()}]" for ident, text in facts.items() if text]
     for ident, colour in (("AB", BLACK), ("AW", WHITE)):

@@ -7,7 +7,7 @@ Symmetry ``k`` is made of three bits: 1 mirrors left and right, 2 mirrors top an
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from gopolicy.coords import PASS
 COUNT = 8
 
 
-@lru_cache(maxsize=None)
-def tables(size: int) -> npt.NDArray[np.int16]:
-    """The index tables of a board size: (8, N*N) int16, shared by all callers and not to be written."""
-    points = np.arange(size * size, dtype=np.int16).reshape(size, size)
-    result = np.empty((COUNT, size * size), dtype=np.int16)
+@cache
+def tables(size: int) -> npt.NDArray[np.uint16]:
+    """The index tables of a board size: (8, N*N) uint16, shared by all callers and not to be written."""
+    points = np.arange(size * size, dtype=np.uint16).reshape(size, size)
+    result = np.empty((COUNT, size * size), dtype=np.uint16)
     for k in range(COUNT):
         grid = points.T if k & 4 else points
         grid = grid[::-1] if k & 2 else grid

@@ -23,6 +23,9 @@ and what the last checkpoint holds is kept.
 Under ``torchrun`` every process takes its part of the one global batch; gradients are averaged, the first process alone measures
 and writes. Batch normalisation looks at the whole global batch on GPUs; on CPUs, where torch cannot do that, each process
 normalises over its own part and the first one's running statistics are kept. The run folder must be one that all processes see.
+
+On a CPU that does other work at the same time, set OMP_WAIT_POLICY=passive: torch's threads otherwise spin while they wait for one
+another, which halved the speed beside two busy processes on two cores (93 against 190 positions/s).
 """
 
 from __future__ import annotations
@@ -189,7 +192,10 @@ class Workers:
         if world == 1:
             yield cls(chosen)
             return
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        if chosen.type == "cuda":
+            dist.init_process_group("nccl", device_id=chosen)
+        else:
+            dist.init_process_group("gloo")
         try:
             control = dist.new_group(backend="gloo")
             yield cls(chosen, dist.get_rank(), world, control)

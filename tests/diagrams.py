@@ -577,4 +577,40 @@ for _size, _row, _column, _steps in _STEPS:  # the steps the ladder takes to the
 for _stone in [(16, 16), (14, 14), (11, 4), (16, 3), (3, 16)]:
     LADDERS += ladder(19, 2, 9, breaker=_stone, works=True)
 
+# Positions of random games in which the reading of a ladder comes back to the same boards, until it is given up at its bound.
+REPEATING = [
+    Diagram("repeating, 6x6", "X", ". . X . . O\n. . . . . X\n. . . . . O\n. . . . . O\n. . . . . X\nX . . O O X", {}),
+    Diagram("repeating, 6x6, nothing comes of it", "O", ". O X X O .\nO X . X . .\nX . . . . .\n. . O . . .\n. . . O O .\n. . O X . .", {}),
+    Diagram(
+        "repeating, 7x7, more than 4000 stones",
+        "X",
+        """
+        O X . X X . .
+        . O . . X X X
+        O . . . O X .
+        X . . O O O O
+        O X . X X X .
+        . . X . . X X
+        . . X . . . .
+        """,
+        {},
+    ),
+    Diagram(
+        "repeating, 9x9",
+        "O",
+        """
+        . . X O X O . . .
+        O X O . . . . . .
+        X . . . X O . X X
+        . . . X . . . X .
+        . . X . O . O O X
+        O . . . O X O . X
+        . . O O . X . X X
+        O O O O O X . O O
+        . O . O O X . X O
+        """,
+        {},
+    ),
+]
+
 DIAGRAMS = RULES + EYES + LADDERS

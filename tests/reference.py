@@ -313,8 +313,8 @@ class ReferenceBoard:
         return np.array(self.position.stones, np.int8).reshape(self.size, self.size)
 
 
-def reference_planes(board: ReferenceBoard) -> npt.NDArray[np.uint8]:
-    """The 48 planes of the player to move, (48, N, N)."""
+def reference_planes(board: ReferenceBoard, ladders: Ladders | None = None) -> npt.NDArray[np.uint8]:
+    """The 48 planes of the player to move, (48, N, N); ``ladders``, if they have been read already."""
     position, player = board.position, board.to_play
     planes = np.zeros((48, board.size**2), np.uint8)
 
@@ -334,7 +334,7 @@ def reference_planes(board: ReferenceBoard) -> npt.NDArray[np.uint8]:
             one_of_eight(28, move.point, len(move.chain.stones))
         one_of_eight(36, move.point, len(move.chain.liberties))
         planes[46, move.point] = not position.is_true_eye(move.point, player)
-    ladders = Ladders(position, player)
+    ladders = ladders or Ladders(position, player)
     planes[44, list(ladders.captures)] = 1
     planes[45, list(ladders.escapes)] = 1
     return planes.reshape(48, board.size, board.size)

@@ -112,7 +112,7 @@ def test_captures_and_refusals_worked_out_by_hand(diagram: Diagram) -> None:
 def test_random_games_against_sgfmill(size: int) -> None:
     rng = random.Random(size)
     board, sgfmill = Board(size, superko=False), Sgfmill(size)
-    for plain in random_game(size, rng, min(2 * size**2, 150)):
+    for plain in random_game(size, rng, min(2 * size**2, 100)):
         follow(board, plain)
         follow(sgfmill, plain)
         assert np.array_equal(board.stones(), sgfmill.stones()), plain.position.diagram()

@@ -12,8 +12,18 @@ from gopolicy.board import Board
 from gopolicy.coords import BLACK, WHITE
 from gopolicy.errors import GoPolicyError
 from gopolicy.features import PLANE_SETS, Workspace, encode
-from tests.diagrams import DIAGRAMS, Diagram, Placed
-from tests.reference import PLANES, ReferenceBoard, follow, own_games, plane_difference, random_game, reference_planes
+from tests.diagrams import DIAGRAMS, EYES, LADDERS, REPEATING, RULES, Diagram, Placed
+from tests.reference import (
+    LONGEST_LINE,
+    PLANES,
+    Ladders,
+    ReferenceBoard,
+    follow,
+    own_games,
+    plane_difference,
+    random_game,
+    reference_planes,
+)
 from tests.tracked import TrackedGame
 
 SIZES = [2, 3, 5, 7, 9, 13, 19, 25]
@@ -69,18 +79,18 @@ def check_facts(placed: Placed, planes: np.ndarray) -> None:
             raise AssertionError(f"{about}: no such fact")
 
 
-NAMES = [diagram.name for diagram in DIAGRAMS]
-
-
-@pytest.mark.parametrize("diagram", DIAGRAMS, ids=NAMES)
+@pytest.mark.parametrize("diagram", DIAGRAMS, ids=[diagram.name for diagram in DIAGRAMS])
 def test_positions_worked_out_by_hand(diagram: Diagram) -> None:
     for placed in diagram.variants():
         check_facts(placed, gopolicy_planes(placed))
 
 
-@pytest.mark.parametrize(("number", "diagram"), list(enumerate(DIAGRAMS)), ids=NAMES)
+PLAINLY = RULES + EYES + LADDERS[::5]  # the plain reading of long ladders takes its time
+
+
+@pytest.mark.parametrize(("number", "diagram"), list(enumerate(PLAINLY)), ids=[diagram.name for diagram in PLAINLY])
 def test_the_plain_planes_of_positions_worked_out_by_hand(number: int, diagram: Diagram) -> None:
-    placed = diagram.placed(number % 16)  # it is slow: one of the sixteen
+    placed = diagram.placed(number % 16)
     check_facts(placed, plain_planes(placed))
 
 
@@ -135,6 +145,21 @@ def test_games_of_the_repository_against_the_plain_planes() -> None:
                     assert plane_difference(got, expected) is None, f"{name}, move {number + 1}: {plane_difference(got, expected)}"
             for each in (board, plain, tracked):
                 each.play(point, colour)
+
+
+@pytest.mark.parametrize("diagram", REPEATING, ids=[diagram.name for diagram in REPEATING])
+def test_readings_that_repeat_are_given_up_at_the_same_bound(diagram: Diagram) -> None:
+    bounds = 0
+    for placed in diagram.variants():
+        if placed.to_play == BLACK:
+            plain, board = ReferenceBoard(placed.size), Board(placed.size)
+            for each in (plain, board):
+                each.setup(placed.black, placed.white)
+            ladders = Ladders(plain.position, BLACK)
+            bounds += ladders.deepest == LONGEST_LINE
+            difference = plane_difference(encode(board), reference_planes(plain, ladders))
+            assert difference is None, f"{placed.name}: {difference}"
+    assert bounds, "no reading met a bound: this position shows nothing"
 
 
 # ---- the planes among themselves ------------------------------------------------------------------------------------

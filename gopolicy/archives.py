@@ -1,0 +1,424 @@
+"""Archives of games: folders, ``.sgf``, ``.gz``, ``.xz``, ``.bz2``, ``.zip``, ``.tar`` (also compressed) and ``.7z``.
+
+``members`` yields what is inside one by one, in bounded memory, and writes nothing outside a temporary folder. Nothing an
+archive says of itself is trusted: its kind is read off its first bytes, sizes are counted while unpacking, the names of
+members are labels and never paths, and links and devices are passed over. What cannot be read is yielded as ``Refused``,
+with the reason; the walk goes on.
+
+    ==============  =====================================================================================
+    limit           what happens beyond it
+    ==============  =====================================================================================
+    MEMBER_LIMIT    a longer file or member is refused (the largest real collections of games have 3 MiB)
+    HEADER_LIMIT    a tar whose headers (names, attributes) are longer is refused from there on
+    XZ_MEMORY       an ``.xz`` that wants more memory to be unpacked is refused
+    ==============  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import queue
+import stat
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
+
+from gopolicy.errors import GamesError
+
+MEMBER_LIMIT = 16 * 2**20  # bytes
+HEADER_LIMIT = 2**20
+XZ_MEMORY = 512 * 2**20
+GAMES = (".sgf", ".mgt")  # .mgt: the name under which older programs kept SGF
+_ARCHIVES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zip", ".tar", ".7z")
+_UNREAD = (".rar", ".zst", ".tzst", ".lzh", ".lha", ".z", ".arj", ".ace", ".lz")
+_CHUNK = 2**20
+
+
+class Member(NamedTuple):
+    """One file: where it was found, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+class Refused(NamedTuple):
+    """What could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+Item = Member | Refused
+
+
+def members(paths: Iterable[Path | str], suffixes: tuple[str, ...] = GAMES) -> Iterator[Item]:
+    """The files with these suffixes (in small or capital letters) in the given files, folders and archives.
+
+    The order is that of ``paths``, in folders that of the sorted names, in archives that of their members. A file that is
+    named in ``paths`` itself is taken whatever its suffix. Links inside a folder are not followed, and an archive inside
+    an archive is not opened. Raises GamesError, before anything is read, where a path does not exist.
+    """
+    roots = [Path(path) for path in paths]
+    for root in roots:
+        if not root.exists():
+            raise GamesError(f"there is no file or folder {root}")
+    return _walk(roots, suffixes)
+
+
+def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
+    for root in roots:
+        if not root.is_dir():
+            yield from _file(root, (*suffixes, ""))
+            continue
+        failed: list[OSError] = []
+        for folder, folders, names in os.walk(root, onerror=failed.append):
+            folders.sort()
+            for name in sorted(names):
+                if _has_suffix(name, suffixes + _ARCHIVES + _UNREAD):
+                    yield from _file(Path(folder, name), suffixes, inside=True)
+        for error in failed:
+            yield Refused(_label(str(error.filename)), f"the folder cannot be read: {error.strerror}")
+
+
+def _file(path: Path, suffixes: tuple[str, ...], inside: bool = False) -> Iterator[Item]:
+    """What one file holds. ``inside`` a folder, links are refused."""
+    label = _label(str(path))
+    try:
+        status = path.lstat() if inside else path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            yield Refused(label, "it is a link, which is not followed" if stat.S_ISLNK(status.st_mode) else "it is no ordinary file")
+            return
+        with path.open("rb") as file:
+            yield from _content(file, label, suffixes)
+    except Exception as error:  # unpackers raise every kind of error over damaged data; the walk must go on
+        yield Refused(label, _why(error))
+
+
+def _content(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+    """What an opened file holds; its first bytes tell its kind."""
+    magic = file.read(512)
+    file.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        yield from _packed(gzip.GzipFile(fileobj=file), label, suffixes)
+    elif magic.startswith(b"BZh"):
+        yield from _packed(bz2.BZ2File(file), label, suffixes)
+    elif magic.startswith(b"\xfd7zXZ\0"):
+        yield from _packed(_XzFile(file), label, suffixes)
+    elif magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        yield from _zip(file, label, suffixes)
+    elif magic.startswith(b"7z\xbc\xaf\x27\x1c"):
+        yield from _sevenzip(file, label, suffixes)
+    elif _is_tar(magic):
+        yield from _tar(_Metered(file), label, suffixes)
+    elif _has_suffix(label, suffixes) and not _is_archive(label):
+        yield _member(label, file.read(MEMBER_LIMIT + 1))
+    else:
+        read = ", ".join(kind for kind in _ARCHIVES if not kind.startswith(".t") or kind == ".tar")
+        yield Refused(label, f"it is no archive of a kind that is read ({read})")
+
+
+class _Stream(Protocol):
+    """Gives some bytes at a time, so that those before a damage are not lost."""
+
+    def read1(self, size: int, /) -> bytes: ...
+
+
+def _packed(stream: _Stream, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+    """A compressed tar, or a single compressed file."""
+    head = _read(stream, 512)
+    if _is_tar(head):
+        yield from _tar(_Metered(stream, head), label, suffixes)
+        return
+    name = label.rpartition(".")[0]
+    if _has_suffix(name, suffixes) or "." not in name.rpartition("/")[2]:
+        yield _member(name, head + _read(stream, MEMBER_LIMIT + 1 - len(head)))
+    elif name.lower().endswith(".tar"):
+        yield Refused(label, "there is no tar in it")
+
+
+def _read(stream: _Stream, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := stream.read1(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _member(name: str, data: bytes) -> Item:
+    if len(data) > MEMBER_LIMIT:
+        return Refused(name, _TOO_LONG)
+    return Member(name, data)
+
+
+def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(suffixes) and not base.startswith("._")  # "._game.sgf": what macOS puts beside files
+
+
+def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a member of an archive is to be read; "" in the suffixes was for the archive itself."""
+    return _has_suffix(name, tuple(suffix for suffix in suffixes if suffix))
+
+
+def _is_archive(name: str) -> bool:
+    return _has_suffix(name, _ARCHIVES + _UNREAD)
+
+
+_TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB"
+_INSIDE = "an archive inside an archive is not opened: unpack the outer one first"
+
+
+def _label(name: str) -> str:
+    """A name that can be shown and sent anywhere: control characters and broken encodings taken out."""
+    name = name.encode("utf-8", "replace").decode().replace("\\", "/")
+    return "".join(character if character.isprintable() else "?" for character in name[-1000:])
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, GamesError):
+        return str(error)
+    text = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, MemoryError):
+        text = "unpacking it takes too much memory"
+    return f"it cannot be read to its end: {text or type(error).__name__}"
+
+
+# --------------------------------------------------------------------------------------------------------------- tar
+
+
+def _is_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
+class _Header(tarfile.TarInfo):
+    """A damaged header is an error here; ``tarfile`` takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
+        try:
+            return super().fromtarfile(tar)
+        except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"a damaged header ({error})") from error
+
+
+class _Metered:
+    """A stream for ``tarfile`` that gives no more than ``left`` bytes: headers declare how long they are."""
+
+    def __init__(self, stream: _Stream, head: bytes = b"") -> None:
+        self.stream = stream
+        self.head = head  # what has been read of it already
+        self.left: float = HEADER_LIMIT
+
+    def read(self, size: int) -> bytes:
+        data = self.head[:size] or self.stream.read1(size)
+        self.head = self.head[size:]
+        self.left -= len(data)
+        if self.left < 0:
+            raise GamesError(f"it has headers of more than {HEADER_LIMIT // 2**20} MiB")
+        return data
+
+
+def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:  # type: ignore[call-overload]
+        while True:
+            stream.left = HEADER_LIMIT
+            header = tar.next()
+            if header is None:
+                return
+            tar.members.clear()  # else 100,000 headers pile up
+            if not header.isreg() or header.issparse():
+                continue
+            stream.left = float("inf")
+            file = tar.extractfile(header)
+            assert file is not None  # it is a regular file
+            name = f"{label}/{_label(header.name)}"
+            if _is_wanted(name, suffixes):
+                yield _member(name, file.read(MEMBER_LIMIT + 1))
+            elif _is_archive(name):
+                yield Refused(name, _INSIDE)
+            while file.read(_CHUNK):
+                pass
+
+
+class _XzFile:
+    """Like ``lzma.LZMAFile``, which sets no bound to the memory that a file can ask for."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self.file = file
+        self.unpacker = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+
+    def read1(self, size: int, /) -> bytes:
+        data = b""
+        while not data:
+            if self.unpacker.eof:  # another stream may follow, after padding
+                rest = self.unpacker.unused_data.lstrip(b"\0")
+                while not rest:
+                    rest = self.file.read(_CHUNK)
+                    if not rest:
+                        return b""
+                    rest = rest.lstrip(b"\0")
+                self.unpacker = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+            elif self.unpacker.needs_input:
+                rest = self.file.read(_CHUNK)
+                if not rest:
+                    raise EOFError("the compressed data end too early")
+            else:
+                rest = b""
+            data = self.unpacker.decompress(rest, size)
+        return data
+
+
+# --------------------------------------------------------------------------------------------------------------- zip
+
+
+def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name = f"{label}/{_label(info.filename)}"
+            mode = info.external_attr >> 16
+            if info.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
+                continue
+            if _is_archive(name):
+                yield Refused(name, _INSIDE)
+            elif _is_wanted(name, suffixes):
+                try:
+                    with archive.open(info) as member:
+                        data = member.read(MEMBER_LIMIT + 1)
+                except Exception as error:  # see _file; the other members can still be read
+                    yield Refused(name, _why(error))
+                else:
+                    yield _member(name, data)
+
+
+# ---------------------------------------------------------------------------------------------------------------- 7z
+
+
+def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+    """The members of a 7z archive.
+
+    py7zr pushes what it unpacks into an object it asks a factory for; a solid archive can only be unpacked in one go. So
+    it unpacks in a thread, which hands over batches and waits while two of them have not been fetched.
+    """
+    from py7zr import SevenZipFile  # slow to import, and seldom needed
+
+    with SevenZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
+        wanted: set[str] = set()
+        for entry in archive.files:
+            name = str(entry.filename)
+            path = PurePosixPath(name.replace("\\", "/"))
+            if entry.is_directory or entry.is_symlink or entry.is_junction or entry.is_socket:
+                continue
+            if _is_archive(name):
+                yield Refused(f"{label}/{_label(name)}", _INSIDE)
+            elif _is_wanted(name, suffixes):
+                if path.is_absolute() or ".." in path.parts or ":" in name:
+                    yield Refused(f"{label}/{_label(name)}", "its name points out of the archive")
+                elif entry.uncompressed > MEMBER_LIMIT:
+                    yield Refused(f"{label}/{_label(name)}", _TOO_LONG)
+                else:
+                    wanted.add(name)
+        if not wanted:
+            return
+        batches: queue.Queue[list[Item] | BaseException | None] = queue.Queue(maxsize=2)
+        factory = _factory(batches, label, folder)
+
+        def unpack() -> None:
+            end: BaseException | None = None
+            try:
+                archive.extract(path=folder, targets=wanted, factory=factory)
+                factory.finish()
+            except BaseException as error:  # handed over, and raised where the members are taken
+                end = error
+            factory.send()
+            batches.put(end)
+
+        thread = threading.Thread(target=unpack, daemon=True)
+        thread.start()
+        try:
+            while (batch := batches.get()) is not None:
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield from batch
+        finally:
+            factory.stopped = True  # if the caller goes on no further
+            while thread.is_alive():
+                try:
+                    batches.get(timeout=0.01)
+                except queue.Empty:
+                    continue
+            thread.join()
+
+
+class _Stop(Exception):
+    """Ends the unpacking of a 7z archive of which no more is wanted."""
+
+
+def _factory(batches: queue.Queue[list[Item] | BaseException | None], label: str, folder: str) -> Any:
+    from py7zr.io import Py7zIO, WriterFactory
+
+    class Factory(WriterFactory):
+        """Asked for an output for one member after the other; the one before is whole then."""
+
+        def __init__(self) -> None:
+            self.output: Output | None = None
+            self.batch: list[Item] = []
+            self.bytes = 0
+            self.stopped = False
+
+        def create(self, filename: str) -> Py7zIO:
+            self.finish()
+            self.output = Output(self, f"{label}/{_label(os.path.relpath(filename, folder))}")
+            return self.output
+
+        def finish(self) -> None:
+            if self.output:
+                data = bytes(self.output.data)
+                self.batch.append(_member(self.output.name, data))
+                self.bytes += len(data)
+                if self.bytes > _CHUNK or len(self.batch) >= 256:
+                    self.send()
+
+        def send(self) -> None:
+            if self.batch and not self.stopped:
+                batches.put(self.batch)
+            self.batch, self.bytes = [], 0
+
+    class Output(Py7zIO):
+        """One member while it is unpacked."""
+
+        def __init__(self, factory: Factory, name: str) -> None:
+            self.factory, self.name, self.data = factory, name, bytearray()
+
+        def write(self, data: bytes | bytearray) -> int:
+            if self.factory.stopped:
+                raise _Stop
+            self.data += data[: MEMBER_LIMIT + 1 - len(self.data)]
+            return len(data)
+
+        def read(self, size: int | None = None) -> bytes:
+            return b""
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return 0
+
+        def flush(self) -> None:
+            pass
+
+        def size(self) -> int:
+            return len(self.data)
+
+    return Factory()

@@ -1,0 +1,109 @@
+"""The ``gopolicy`` command: each subcommand's arguments and work are with the module that does it.
+
+Exit status: 0 done, 1 could not be done (one line on standard error says why), 2 wrong use. ``--json`` prints one JSON object on standard
+output and nothing else there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gopolicy.errors import GoPolicyError
+
+# command → (module, what it does)
+COMMANDS = {
+    "pack": ("games", "archives of SGF games → one packed set of games"),
+    "train": ("training", "trains a network on packed games; --resume goes on, also under torchrun"),
+    "evaluate": ("evaluation", "how often a network is right on packed games"),
+    "top": ("cli", "the likeliest moves in a position of a game, drawn"),
+    "gtp": ("gtp", "the engine for GTP clients such as Sabaki, on standard input and output"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``gopolicy top``."""
+    parser.add_argument("game", type=Path, help="an SGF file")
+    parser.add_argument("--move", type=int, metavar="M", help="the position before move M (default: the end of the game)")
+    parser.add_argument("-k", type=int, default=5, help="how many moves (default: 5)")
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="prints one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """``gopolicy top``."""
+    from gopolicy import draw, policy, sgf
+    from gopolicy.coords import colour_name, point_to_gtp
+
+    record = sgf.read_sgf(args.game)
+    number = len(record.moves) + 1 if args.move is None else args.move
+    if not 1 <= number <= len(record.moves) + 1:
+        raise GoPolicyError(
+            f"{args.game} has no move {args.move}: its moves are 1 to {len(record.moves)} (and {len(record.moves) + 1} is the end)"
+        )
+    board = record.position(number)
+    player = policy.load(args.weights, device=args.device)
+    candidates = player.top_k(board, args.k, args.symmetries)
+    vertex = point_to_gtp(record.moves[number - 1][1], record.size) if number <= len(record.moves) else None
+    if args.json:
+        moves = [{"move": candidate.move, "prob": round(candidate.prob, 6)} for candidate in candidates]
+        print(json.dumps({"move_number": number, "to_play": colour_name(board.to_play), "played": vertex, "top": moves}))
+        return 0
+    print(f"{args.game.name}: {colour_name(board.to_play)} to play move {number}")
+    print(draw.board_text(board, candidates))
+    if vertex is not None:
+        place = next((i for i, candidate in enumerate(candidates) if candidate.move == vertex), None)
+        print(f"played: {vertex}" + ("" if place is None else f", choice {place + 1} of the network"))
+    return 0
+
+
+def parser_for(command: str | None) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the given command only: the others' modules are not loaded."""
+    parser = argparse.ArgumentParser(prog="gopolicy", description="Predicts the moves of expert Go players.")
+    parser.add_argument("--version", action="store_true", help="prints the version")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (module, what) in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        if name == command:
+            _home(module).add_arguments(sub)
+    return parser
+
+
+def _home(module: str) -> Any:
+    return import_module(f"gopolicy.{module}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((argument for argument in arguments if argument in COMMANDS), None)
+    parser = parser_for(command)
+    args = parser.parse_args(arguments)
+    if args.version:
+        from gopolicy import __version__
+
+        print(f"gopolicy {__version__}")
+        return 0
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        status: int = _home(COMMANDS[args.command][0]).run(args)
+        return status
+    except GoPolicyError as error:
+        print(f"gopolicy {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"gopolicy {args.command}: stopped", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,217 @@
+"""How often a network is right: accuracy, cross-entropy and calibration, over all and by kind of position.
+
+A position counts as published figures count it: the network's first choice among all points against the move that was
+played, passes left out. Positions of one game are not independent, so every interval is made from whole games: the variance of
+the ratio (right answers / positions) between games (Cochran, Sampling Techniques, 3rd ed., section 2.11).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gopolicy import batches, games, policy
+from gopolicy.errors import GamesError
+
+PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
+CALIBRATION_BINS = 10
+
+
+@dataclass
+class Answers:
+    """What a network said of many positions; every array is (positions,)."""
+
+    game: npt.NDArray[np.int64]  # index in the packed set
+    move_number: npt.NDArray[np.int64]  # 1 for the first move
+    rank: npt.NDArray[np.int64]  # of the played move among all points: 0 is the first choice
+    cross_entropy: npt.NDArray[np.float64]  # -ln of the probability of the played move
+    best_prob: npt.NDArray[np.float64]  # probability of the first choice
+    mover: npt.NDArray[np.int8]  # colour of the played move
+
+
+@torch.inference_mode()
+def answer(
+    player: policy.Policy,
+    packed: games.PackedGames,
+    split: str = "test",
+    *,
+    symmetries: int = 1,
+    max_positions: int | None = None,
+    seed: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    """Asks the policy about the positions of whole games of a split (see ``batches.fixed``)."""
+    policy.check_symmetries(symmetries)
+    parts: list[tuple[npt.NDArray[Any], ...]] = []
+    for planes, targets, info in batches.fixed(packed, split, max_positions=max_positions, planes=player.planes, seed=seed):
+        x = planes.to(player.device).to(torch.float32, memory_format=torch.channels_last)
+        logs = policy.log_probabilities(player.network, x, symmetries)  # (B, N*N)
+        played = logs.gather(1, targets.to(player.device)[:, None])
+        rank = (logs > played).sum(dim=1)
+        codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]
+        mover = np.where(codes & games.WHITE_BIT, -1, 1).astype(np.int8)
+        parts.append(
+            (
+                info["game"],
+                info["move_number"],
+                rank.cpu().numpy(),
+                -played[:, 0].double().cpu().numpy(),
+                logs.amax(1).exp().double().cpu().numpy(),
+                mover,
+            )
+        )
+        if progress:
+            progress(len(targets))
+    if not parts:
+        raise GamesError(f"the {split} split of the packed set has no position on a 19x19 board: more games are needed, or --split all")
+    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def half_interval(right: npt.NDArray[Any], game: npt.NDArray[np.int64]) -> float:
+    """Half of the 95 % interval of the mean of ``right``, from the differences between games; NaN with one game."""
+    _, index = np.unique(game, return_inverse=True)
+    positions = np.bincount(index).astype(np.float64)
+    if len(positions) < 2:
+        return float("nan")
+    sums = np.bincount(index, weights=right.astype(np.float64))
+    rest = sums - right.mean() * positions
+    count = len(positions)
+    return float(1.96 * np.sqrt(count / (count - 1) * np.sum(rest**2)) / positions.sum())
+
+
+def figures(answers: Answers, chosen: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """top1, top5, cross_entropy, positions, games and the half-interval of top1, of all answers or of the chosen ones."""
+    keep = np.ones(len(answers.game), dtype=np.bool_) if chosen is None else chosen
+    top1, game = answers.rank[keep] == 0, answers.game[keep]
+    interval = half_interval(top1, game)
+    return {
+        "top1": round(float(top1.mean()), 5),
+        "top1_interval": None if np.isnan(interval) else round(interval, 5),
+        "top5": round(float((answers.rank[keep] < 5).mean()), 5),
+        "cross_entropy": round(float(answers.cross_entropy[keep].mean()), 5),
+        "positions": int(keep.sum()),
+        "games": len(np.unique(game)),
+    }
+
+
+def calibration(answers: Answers) -> list[dict[str, Any]]:
+    """How often the first choice was played, by the probability it was given."""
+    bins = np.minimum((answers.best_prob * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    rows = []
+    for b in np.unique(bins):
+        keep = bins == b
+        rows.append(
+            {
+                "prob": round(float(answers.best_prob[keep].mean()), 4),
+                "played": round(float((answers.rank[keep] == 0).mean()), 4),
+                "positions": int(keep.sum()),
+            }
+        )
+    return rows
+
+
+def breakdown(answers: Answers, packed: games.PackedGames) -> dict[str, dict[str, dict[str, Any]]]:
+    """``figures`` by phase of the game, handicap, rank of the player to move, and server."""
+    facts = packed.facts[answers.game]
+    ranks = np.where(answers.mover == 1, facts["black_rank"], facts["white_rank"])
+    names: dict[str, npt.NDArray[Any]] = {
+        "handicap": np.where((facts["handicap"] >= 2) | (np.diff(packed.setup_start)[answers.game] > 0), "handicap", "even"),
+        "rank": np.array([games.rank_text(rank) or "unknown" for rank in range(-30, 20)])[ranks + 30],
+        "server": np.array([name or "unknown" for name in packed.servers])[facts["server"]],
+    }
+    result: dict[str, dict[str, dict[str, Any]]] = {"phase": {}}
+    for first, last in PHASES:
+        keep = (answers.move_number >= first) & (answers.move_number <= last)
+        if keep.any():
+            result["phase"][f"{first}-{last}" if last < 10_000 else f"{first}+"] = figures(answers, keep)
+    for kind, labels in names.items():
+        result[kind] = {str(label): figures(answers, labels == label) for label in np.unique(labels)}
+    return result
+
+
+def evaluate(player: policy.Policy, packed: games.PackedGames, split: str = "test", **options: Any) -> dict[str, Any]:
+    """All of the above as one JSON-able dict; options as in ``answer``."""
+    answers = answer(player, packed, split, **options)
+    return {
+        **figures(answers),
+        "split": split,
+        "symmetries": options.get("symmetries", 1),
+        "calibration": calibration(answers),
+        "by": breakdown(answers, packed),
+    }
+
+
+# ---------------------------------------------------------------- the command
+
+
+def add_arguments(parser: Any) -> None:
+    """Arguments of ``gopolicy evaluate``."""
+    parser.add_argument("weights", help="a weights file, or default or fast for those of the package")
+    parser.add_argument("games", nargs="+", type=Path, help="a packed set of games, or archives (then all their games are asked)")
+    parser.add_argument("--split", choices=(*games.SPLITS, "all"), default="test")
+    parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
+    parser.add_argument("--max-positions", type=int, metavar="N", help="positions of whole games drawn at random, at most (default: all)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw of games")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true", help="prints one JSON object")
+
+
+def _is_packed(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(games.MAGIC)) == games.MAGIC
+    except OSError:
+        return path.suffix == ".gpk"  # so that opening it says what is wrong
+
+
+def run(args: Any) -> int:
+    """``gopolicy evaluate``."""
+    from tqdm import tqdm
+
+    with ExitStack() as stack:
+        if len(args.games) == 1 and _is_packed(args.games[0]):
+            packed, split = games.PackedGames.open(args.games[0]), args.split
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            print(games.pack(args.games, folder / "games.gpk"), file=sys.stderr)
+            packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
+        player = policy.load(args.weights, device=args.device, threads=args.threads)
+        _, counts = batches.playable(packed, split)
+        total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
+        with tqdm(total=total, unit=" positions", desc="evaluating", file=sys.stderr, mininterval=0.5) as bar:
+            result = evaluate(
+                player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed, progress=bar.update
+            )
+    print(json.dumps(result) if args.json else report(result))
+    return 0
+
+
+def report(result: dict[str, Any]) -> str:
+    """The figures as a table."""
+
+    def row(label: str, values: dict[str, Any]) -> str:
+        interval = "" if values["top1_interval"] is None else f" ±{100 * values['top1_interval']:.2f}"
+        top1 = f"{100 * values['top1']:6.2f} %{interval:<8}"
+        rest = f"{100 * values['top5']:8.2f} %{values['cross_entropy']:9.4f}{values['positions']:12,}{values['games']:9,}"
+        return f"{label:<22}{top1}{rest}"
+
+    lines = [f"{'':<22}{'top-1':>8}{'':<8}{'top-5':>8}{'x-entropy':>11}{'positions':>12}{'games':>9}", row("all", result)]
+    for kind, rows in result["by"].items():
+        lines += ["", *(row(f"{kind} {label}", values) for label, values in rows.items())]
+    lines += ["", "calibration of the first choice: given probability → share played"]
+    lines += [
+        f"  {100 * row_['prob']:5.1f} % → {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)"
+        for row_ in result["calibration"]
+    ]
+    return "\n".join(lines)

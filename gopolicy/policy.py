@@ -1,0 +1,142 @@
+"""``Policy``: a trained network that answers for boards.
+
+>>> import gopolicy
+>>> policy = gopolicy.load()
+>>> board = gopolicy.Board(19)
+>>> board.play("Q16")
+>>> [candidate.move for candidate in policy.top_k(board, k=3)]  # doctest: +SKIP
+['D4', 'D16', 'Q4']
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gopolicy import symmetry, weights
+from gopolicy.board import Board
+from gopolicy.coords import point_to_gtp
+from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.features import encode
+from gopolicy.network import PolicyNetwork
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A move a policy thinks of: its vertex and its probability among the legal moves."""
+
+    move: str
+    prob: float
+
+
+def check_symmetries(symmetries: int) -> int:
+    """Returns the number of views of the board to average, 1 to 8; raises GoPolicyError for another."""
+    if not 1 <= symmetries <= symmetry.COUNT:
+        raise GoPolicyError(f"{symmetries} symmetries cannot be averaged: there are 1 to {symmetry.COUNT}")
+    return symmetries
+
+
+def log_probabilities(network: PolicyNetwork, planes: Tensor, symmetries: int = 1) -> Tensor:
+    """The logarithms of the probabilities of all points, legal or not: planes (B, P, N, N) float → (B, N*N) float32.
+
+    With more symmetries, the probabilities of the first so many views of the board are averaged; all views make one batch.
+    """
+    if symmetries == 1:
+        logits: Tensor = network(planes)
+        return logits.log_softmax(dim=1)
+    count, size = planes.shape[0], planes.shape[-1]
+    tables = torch.from_numpy(symmetry.tables(size)[:symmetries].astype(np.int64)).to(planes.device)
+    views = planes.flatten(2)[:, :, tables]  # (B, P, S, N*N)
+    views = views.transpose(1, 2).reshape(count * symmetries, planes.shape[1], size, size).contiguous(memory_format=torch.channels_last)
+    probs: Tensor = network(views).softmax(dim=1).view(count, symmetries, size * size)
+    back = torch.argsort(tables, dim=1)  # where each point of the board went
+    averaged: Tensor = probs.gather(2, back.expand(count, -1, -1)).mean(dim=1)
+    return averaged.clamp_min(1e-30).log()
+
+
+class Policy:
+    """A network ready to answer. Made by ``load``."""
+
+    def __init__(self, network: PolicyNetwork, description: dict[str, Any], device: torch.device) -> None:
+        self.description = description
+        self.device = device
+        self.planes: str = network.config.planes
+        folded = network.folded().requires_grad_(False).to(device)
+        self.network: PolicyNetwork = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def _probabilities(self, boards: Sequence[Board], symmetries: int) -> list[npt.NDArray[np.float32]]:
+        check_symmetries(symmetries)
+        sizes = {board.size for board in boards}
+        if len(sizes) > 1:
+            raise GoPolicyError(f"boards of one size are wanted, not of {', '.join(map(str, sorted(sizes)))}")
+        planes = torch.from_numpy(np.stack([encode(board, self.planes) for board in boards]))
+        x = planes.to(self.device).to(torch.float32, memory_format=torch.channels_last)
+        logs = log_probabilities(self.network, x, symmetries).cpu().numpy()  # (B, N*N)
+        result = []
+        for board, log in zip(boards, logs, strict=True):
+            legal = board.legal_mask()
+            probs = np.zeros(legal.shape, dtype=np.float32)
+            if legal.any():
+                mine = log.reshape(legal.shape)[legal].astype(np.float64)
+                # Among the legal points; from logarithms, so that no position is too lopsided to be divided.
+                mine = np.exp(mine - mine.max())
+                probs[legal] = mine / mine.sum()
+            result.append(probs)
+        return result
+
+    def probabilities(self, board: Board, symmetries: int = 1) -> npt.NDArray[np.float32]:
+        """(N, N) float32: how likely each point is the next move, 1 in sum over the legal points, 0 elsewhere.
+
+        All zeros where no point is legal. A network trained for 19×19 answers for other sizes as far as it goes.
+        ``symmetries`` views of the board, 1 to 8, are averaged.
+        """
+        return self._probabilities([board], symmetries)[0]
+
+    def top_k(self, board: Board, k: int = 5, symmetries: int = 1) -> list[Candidate]:
+        """The ``k`` likeliest moves, best first; fewer where fewer are legal."""
+        return self.top_k_batch([board], k, symmetries)[0]
+
+    def top_k_batch(self, boards: Sequence[Board], k: int = 5, symmetries: int = 1) -> list[list[Candidate]]:
+        """``top_k`` for many boards of one size at once."""
+        if k < 1:
+            raise GoPolicyError(f"the {k} likeliest moves cannot be told: k is 1 or more")
+        if not boards:
+            return []
+        return [_best(probs, k) for probs in self._probabilities(boards, symmetries)]
+
+
+def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:
+    flat = probs.reshape(-1)
+    order = np.argsort(-flat, kind="stable")[:k]
+    return [Candidate(point_to_gtp(int(point), probs.shape[0]), float(flat[point])) for point in order if flat[point] > 0]
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto``: a GPU where there is one, else the CPU. Raises WeightsError for what this machine does not have."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise WeightsError(f"device {device!r} is not to be had here ({str(error).splitlines()[0]}): try cpu or auto") from None
+    return chosen
+
+
+def load(weights_name: str | os.PathLike[str] = "default", *, device: str = "auto", threads: int | None = None) -> Policy:
+    """The policy of a weights file, or of the ``default`` or ``fast`` weights that come with the package.
+
+    ``threads`` sets how many threads torch uses in this process. Raises WeightsError for weights or a device that cannot be used.
+    """
+    network, description = weights.load(weights_name)
+    if threads:
+        torch.set_num_threads(threads)
+    return Policy(network, description, choose_device(device))

@@ -1,0 +1,212 @@
+"""The scripts' own environment: ``.gopolicy-venv/`` in the checkout, with the versions that requirements.txt pins.
+
+No script itself: ``demo.py`` and ``test.py`` run everything in it, and ``train.py`` goes there where Python lacks what it needs.
+Python's own library is enough to run this. It works on any Python 3.11 with pip, and a second time at once: a file
+in the environment holds the digest of all that it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "scripts" / "requirements.txt"
+VENV = ROOT / ".gopolicy-venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+READY = VENV / "gopolicy-ready"  # written last: there is no such file in an environment that is not finished
+
+# Settings of the surroundings that would lead Python or pip out of the environment. Others, as of proxies and mirrors, stay.
+ASTRAY = ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
+# What pip says in its many words when the index cannot be reached.
+NO_NETWORK = ("NewConnectionError", "ConnectTimeout", "NameResolution", "ProxyError", "Read timed out", "SSLError", "from versions: none")
+
+
+class SetUpError(Exception):
+    """The environment cannot be made; the message says why and what would help."""
+
+
+def surroundings() -> dict[str, str]:
+    """The environment variables for programs that run in the environment."""
+    return {name: value for name, value in os.environ.items() if name not in ASTRAY}
+
+
+def digest() -> str:
+    """Changes when the environment has to be made again: with the pins, the project's own needs, Python, and the place."""
+    parts = (REQUIREMENTS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), platform.python_version().encode(), str(ROOT).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def prepare() -> None:
+    """Sets the environment up unless that is done. Ends the program with a sentence where it cannot be done."""
+    wanted = digest()
+    if Path(sys.prefix).resolve() == VENV:  # started with the environment's own Python, which cannot replace itself
+        wanted = READY.read_text(encoding="ascii") if READY.exists() else ""
+    try:
+        if READY.exists() and READY.read_text(encoding="ascii") == wanted:
+            return
+        if not wanted:
+            raise SetUpError(f"{VENV} is not finished: run this script with the Python that {VENV.name} was made with")
+        set_up()
+        READY.write_text(wanted, encoding="ascii")
+    except SetUpError as error:
+        sys.exit(f"\n{error}")
+    except OSError as error:
+        sys.exit(f"\nThe environment could not be made in {VENV}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped during the set-up; the same command goes on.")
+
+
+def set_up() -> None:
+    """Makes the environment, or makes it fit again."""
+    began = time.monotonic()
+    say(f"Setting up {VENV.name} (once; a few minutes on the first machine that downloads everything) ...")
+    READY.unlink(missing_ok=True)
+    settings = VENV / "pyvenv.cfg"
+    same_python = settings.exists() and f"version = {platform.python_version()}\n" in settings.read_text(encoding="utf-8")
+    # Some Linux distributions leave out ensurepip; then the pip that is there installs into the new environment.
+    own_pip = importlib.util.find_spec("ensurepip") is not None
+    if not own_pip and importlib.util.find_spec("pip") is None:
+        raise SetUpError("This Python has neither pip nor ensurepip: install one of them (Debian, Ubuntu: apt install python3-venv).")
+    options = [*([] if same_python else ["--clear"]), *([] if own_pip else ["--without-pip"])]
+    command = [sys.executable, "-m", "venv", *options, str(VENV)]
+    made = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise SetUpError(f"{made.stdout}{made.stderr}\nPython could not make the environment {VENV}: what it said stands above.")
+    pip = [str(PYTHON), "-m", "pip"] if own_pip else [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+    install(pip, "--requirement", str(REQUIREMENTS))
+    install(pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    say(f"The environment is ready after {time.monotonic() - began:.0f} s.")
+
+
+def install(pip: Sequence[str], *what: str) -> None:
+    """``pip install`` with one line of progress instead of a page."""
+    command = [*pip, "install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off", *what]
+    total = sum(1 for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines() if "==" in line)
+    said: list[str] = []
+    lines: queue.Queue[str | None] = queue.Queue()
+    progress = Progress()
+    with subprocess.Popen(
+        command,
+        env=surroundings(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.put(line.rstrip())
+            lines.put(None)
+
+        # A thread reads, so that the clock goes on while pip downloads for minutes without a word.
+        threading.Thread(target=read, daemon=True).start()
+        try:
+            while True:
+                try:
+                    line = lines.get(timeout=0.5)
+                except queue.Empty:
+                    progress.show()
+                    continue
+                if line is None:
+                    break
+                said.append(line)
+                word, _, rest = line.strip().partition(" ")
+                if word == "Collecting":
+                    progress.count += 1
+                    progress.text = f"getting {min(progress.count, total)} of {total}: {rest.split(' ')[0].split(';')[0]}"
+                elif word in ("Downloading", "Using", "Processing") and "(" in rest:
+                    progress.text = progress.text.partition(" (")[0] + " (" + rest.rpartition("(")[2]
+                elif line.startswith("Installing collected packages"):
+                    progress.text = f"unpacking {line.count(',') + 1} packages"
+                elif "Retrying" in line:
+                    progress.text = "the network does not answer; pip tries again"
+                progress.show()
+        except BaseException:
+            process.terminate()
+            raise
+    progress.end()
+    if process.returncode:
+        text = "\n".join(line for line in said[-12:] if line)
+        if any(sign in line for line in said for sign in NO_NETWORK):
+            raise SetUpError(
+                f"{text}\n\npip could not reach its package index. The first set-up needs the network (later starts do not): connect, "
+                "or tell pip of a proxy or a mirror (HTTPS_PROXY, PIP_INDEX_URL), and run the same command again."
+            )
+        raise SetUpError(f"{text}\n\npip could not install what the project needs: its last lines stand above.")
+
+
+class Progress:
+    """One line, rewritten in place on a terminal; elsewhere a new line every ten seconds."""
+
+    def __init__(self) -> None:
+        self.text, self.count = "starting pip", 0
+        self._began = time.monotonic()
+        self._next = self._began + (0 if sys.stderr.isatty() else 10)
+        self._length = 0
+
+    def show(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        minutes, seconds = divmod(int(now - self._began), 60)
+        text = f"  {minutes}:{seconds:02}  {self.text}"
+        if sys.stderr.isatty():
+            text = text[:78]
+            sys.stderr.write("\r" + text.ljust(self._length))
+            sys.stderr.flush()
+            self._length, self._next = len(text), now + 0.2
+        else:
+            say(text)
+            self._next = now + 10
+
+    def end(self) -> None:
+        if self._length:
+            sys.stderr.write("\r" + " " * self._length + "\r")
+            sys.stderr.flush()
+
+
+def say(text: str = "") -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(*command: str) -> int:
+    """Runs a Python module or script with its arguments in the environment, from the checkout; gives its exit status."""
+    arguments = command if command[0].endswith(".py") else ("-m", *command)
+    process = subprocess.Popen([str(PYTHON), *arguments], cwd=ROOT, env=surroundings())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the terminal tells the program as well: it ends in its own way
+            continue
+
+
+def gopolicy(*arguments: str) -> None:
+    """Shows a ``gopolicy`` command and runs it; ends the program where the command fails."""
+    say("\n$ " + " ".join(["gopolicy", *arguments]))
+    status = run("gopolicy", *arguments)
+    if status:
+        sys.exit(status)
+
+
+def enter(script: str, *needed: str) -> None:
+    """Goes on in the environment, in this script's first line, where this Python lacks one of the ``needed`` modules."""
+    if all(importlib.util.find_spec(module) for module in needed):
+        return
+    prepare()
+    command = [str(PYTHON), script, *sys.argv[1:]]
+    if os.name == "posix":
+        os.execve(PYTHON, command, surroundings())
+    sys.exit(subprocess.run(command, env=surroundings(), check=False).returncode)

@@ -1,0 +1,21 @@
+"""All checks of the project: sets everything up, then ruff, mypy and the tests.
+
+    python scripts/test.py                           # everything
+    python scripts/test.py tests/test_board.py -x    # arguments are pytest's; without ruff and mypy
+    .gopolicy-venv/bin/python -m pytest -k ladder    # afterwards: without this script (Windows: .gopolicy-venv\\Scripts\\python)
+
+Needs Python 3.11 or newer with pip, and the network the first time. Exit status 0 if all is well, 1 if not.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this file is kept simple enough for old ones to come this far
+    sys.exit("gopolicy needs Python 3.11 or newer, and this is Python " + sys.version.split()[0] + ": try `python3.11 scripts/test.py`.")
+
+from environment import prepare, run
+
+prepare()
+chosen = sys.argv[1:]
+failed = 0 if chosen else run("ruff", "check", "--quiet") + run("mypy", "--no-error-summary")
+failed += run("pytest", "--quiet", *chosen)
+sys.exit(1 if failed else 0)

@@ -1,0 +1,85 @@
+"""From archives of games to a trained network, in one go.
+
+    python scripts/train.py data/gnugo-selfplay.tar.gz --out runs/first --max-minutes 2 --filters 32 --layers 6     # a try
+    python scripts/train.py ~/kgs pro.7z --out runs/laptop --max-minutes 480 --exclude-player '^(Zen|petgo)'        # a night
+    python scripts/train.py --out runs/laptop --resume                                                              # goes on
+
+An archive is a folder, .sgf, .gz, .xz, .zip, .tar.* or .7z. The games are packed once, into RUN/games.gpk; all else in RUN is as
+`gopolicy train` leaves it, first of all weights.safetensors. Works from a checkout: where Python lacks torch, it goes on in the
+environment of scripts/demo.py. On several GPUs: gopolicy pack, then torchrun -m gopolicy train.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this file is kept simple enough for old ones to come this far
+    sys.exit("gopolicy needs Python 3.11 or newer, and this is Python " + sys.version.split()[0] + ": try `python3.11 scripts/train.py`.")
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from environment import ROOT, enter
+
+
+def content(archives: list[Path]) -> list[str]:
+    """Tells archives apart: path, size and time of every file."""
+    files = [file for archive in archives for file in (sorted(archive.rglob("*")) if archive.is_dir() else [archive])]
+    return [repr((str(file.resolve()), stat.st_size, stat.st_mtime_ns)) for file in files for stat in [file.stat()]]
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes over the options of ``gopolicy train``, but not its GAMES: here archives stand in that place."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        return None if names == ("games",) else super().add_argument(*names, **settings)
+
+
+def main() -> int:
+    from gopolicy import games, training
+    from gopolicy.errors import GoPolicyError
+
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archives", nargs="*", type=Path, metavar="ARCHIVE", help="archives of games; none with --resume")
+    games.add_filter_arguments(parser.add_argument_group("which games are packed"))
+    training.add_arguments(parser)
+    args = parser.parse_args()
+    run = Path(args.out)
+    packed, origin, metrics = run / "games.gpk", run / ".games-origin", run / "metrics.jsonl"
+    options = {field.name for field in dataclasses.fields(training.TrainingConfig)}
+    given = {name: value for name, value in vars(args).items() if name in options}
+    try:
+        begun = (run / training.CHECKPOINT).exists() or metrics.exists()
+        if begun or not packed.exists():
+            training.prepare(run, args.resume, given)  # what is wrong with the options is said before an hour of packing
+        if args.archives:
+            missing = [str(archive) for archive in args.archives if not archive.exists()]
+            if missing:
+                raise GoPolicyError(f"there is no archive {missing[0]}")
+            chosen = dataclasses.asdict(games.filter_from(args)) | {"illegal": args.illegal}
+            wanted = hashlib.sha256(json.dumps([content(args.archives), chosen]).encode()).hexdigest()
+            if not packed.exists():
+                run.mkdir(parents=True, exist_ok=True)
+                games.run(argparse.Namespace(**vars(args) | {"out": packed}))
+                origin.write_text(wanted, encoding="ascii")
+            elif not origin.exists() or origin.read_text(encoding="ascii") != wanted:
+                raise GoPolicyError(f"{packed} was made from other archives or with other filters: take another --out, or delete it")
+        elif not packed.exists():
+            raise GoPolicyError(f"no archive given, and there is no {packed} to go on with")
+        if not begun:
+            metrics.touch()  # marks a run that has not come to its first checkpoint: RUN is not empty, the games lie in it
+        args.games, args.resume = packed, True
+        return training.run(args)
+    except (GoPolicyError, OSError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("train.py: stopped", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    enter(__file__, "torch", "numba", "safetensors", "sgfmill", "py7zr", "tqdm", "matplotlib")
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main())

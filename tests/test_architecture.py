@@ -1,0 +1,139 @@
+"""ARCHITECTURE.md is true: the rooms import what its table says, downwards only, and importing the package is light."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gopolicy
+from gopolicy import cli
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \|([^|]*)\|([^|]*)\|$", re.MULTILINE)
+
+# room → (rooms it imports, libraries it imports), in the order of the page
+TABLE = {room: tuple(set(re.findall(r"\w+", cell)) for cell in cells) for room, *cells in ROW.findall(PAGE)}
+
+PUBLIC = [
+    "BLACK",
+    "EMPTY",
+    "PASS",
+    "PLANE_SETS",
+    "WHITE",
+    "Board",
+    "Candidate",
+    "GameRecord",
+    "GamesError",
+    "GoPolicyError",
+    "IllegalMoveError",
+    "PackedGames",
+    "Policy",
+    "SgfError",
+    "WeightsError",
+    "__version__",
+    "encode",
+    "load",
+    "read_sgf",
+]
+
+
+def imported(path: Path) -> tuple[set[str], set[str]]:
+    """(rooms, libraries) that a file imports anywhere, also inside functions and for types alone; Python's own library is left out."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are written out, from gopolicy …"
+            assert node.module is not None
+            names |= {f"gopolicy.{alias.name}" for alias in node.names} if node.module == "gopolicy" else {node.module}
+    parts = [name.split(".") for name in names]
+    rooms = {part[1] for part in parts if part[0] == "gopolicy" and len(part) > 1 and part[1] != "__version__"}
+    if path.name == "cli.py":
+        rooms |= {module for module, _ in cli.COMMANDS.values()} - {"cli"}  # brought in by name
+    return rooms, {part[0] for part in parts} - sys.stdlib_module_names - {"gopolicy"}
+
+
+def rooms_of_the_package() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "gopolicy").glob("*.py") if not path.stem.startswith("__"))
+
+
+def test_the_page_has_every_room_once() -> None:
+    assert sorted(room for room, *_ in ROW.findall(PAGE)) == rooms_of_the_package()
+
+
+def test_the_picture_shows_every_room() -> None:
+    picture = (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'class="room"[^>]*>(\w+)<', picture)) == rooms_of_the_package()
+
+
+@pytest.mark.parametrize("room", TABLE)
+def test_a_room_imports_what_the_page_says(room: str) -> None:
+    rooms, libraries = TABLE[room]
+    assert imported(ROOT / "gopolicy" / f"{room}.py") == (rooms, libraries)
+    order = list(TABLE)
+    upwards = {other for other in rooms if order.index(other) >= order.index(room)}
+    assert not upwards, f"{room} imports {upwards}, which the page has below it"
+
+
+def test_rules_and_games_do_without_torch() -> None:
+    def all_below(room: str) -> set[str]:
+        return {room}.union(*(all_below(other) for other in TABLE[room][0]))
+
+    with_torch = {room for room in TABLE if any("torch" in TABLE[other][1] for other in all_below(room))}
+    assert not with_torch & {"features", "games", "archives", "draw"}
+    assert "network" in with_torch
+    assert not TABLE["network"][0], "the network knows nothing of Go"
+
+
+def test_scripts_do_not_import_each_other() -> None:
+    files = sorted((ROOT / "scripts").glob("*.py"))
+    scripts = {path.stem for path in files} - {"environment"}
+    for path in [*files, ROOT / "gtp_engine.py"]:
+        _, libraries = imported(path)
+        assert not libraries & scripts, path.name
+    assert imported(ROOT / "scripts" / "environment.py") == (set(), set()), "the set-up runs before anything is installed"
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after ``code``."""
+    code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gopolicy; gopolicy.BLACK, gopolicy.GoPolicyError, gopolicy.__version__, dir(gopolicy)",
+        "import gopolicy.gtp",
+        "from gopolicy import cli; cli.parser_for(None); cli.parser_for('gtp')",
+    ],
+)
+def test_importing_is_light(code: str) -> None:
+    assert not loaded_by(code) & {"torch", "numba", "numpy", "matplotlib", "sgfmill", "py7zr", "safetensors", "tqdm"}
+
+
+def test_packing_and_encoding_do_without_torch() -> None:
+    code = "import gopolicy as go; from gopolicy import archives, draw, games; go.encode(go.Board(9)); go.read_sgf('(;SZ[9];B[aa])')"
+    loaded = loaded_by(code)
+    assert "numba" in loaded
+    assert not loaded & {"torch", "matplotlib"}
+
+
+def test_public_names() -> None:
+    assert sorted(gopolicy.__all__) == sorted(PUBLIC)
+    assert dir(gopolicy) == sorted(PUBLIC)
+    for name in PUBLIC:
+        assert getattr(gopolicy, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'board_size'"):
+        gopolicy.board_size  # noqa: B018
+    for error in ("GamesError", "IllegalMoveError", "SgfError", "WeightsError"):
+        assert issubclass(getattr(gopolicy, error), gopolicy.GoPolicyError)
+    assert issubclass(gopolicy.GoPolicyError, ValueError)

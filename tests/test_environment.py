@@ -1,0 +1,137 @@
+"""The set-up that the scripts share: made once, made again when something changed, and what is said when it cannot be made."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import environment  # noqa: E402
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A checkout with nothing in it, and how often its environment was made."""
+    made: list[str] = []
+
+    def set_up() -> None:
+        environment.VENV.mkdir(exist_ok=True)
+        made.append("made")
+
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / "requirements.txt").write_text("six==1.0\n")
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(environment, "READY", tmp_path / "venv" / "ready")
+    monkeypatch.setattr(environment, "REQUIREMENTS", tmp_path / "requirements.txt")
+    monkeypatch.setattr(environment, "set_up", set_up)
+    return SimpleNamespace(path=tmp_path, made=made)
+
+
+def test_made_once(house: SimpleNamespace) -> None:
+    for _ in range(3):
+        environment.prepare()
+    assert len(house.made) == 1
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_made_again_when_what_it_is_made_from_changes(house: SimpleNamespace, name: str) -> None:
+    environment.prepare()
+    with (house.path / name).open("a") as file:
+        file.write("# changed\n")
+    environment.prepare()
+    environment.prepare()
+    assert len(house.made) == 2
+
+
+def test_made_again_after_a_stop(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped() -> None:
+        environment.VENV.mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "set_up", stopped)
+        with pytest.raises(SystemExit, match="the same command goes on"):
+            environment.prepare()
+    environment.prepare()
+    assert len(house.made) == 1
+
+
+def test_its_own_python_does_not_replace_itself(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(environment.VENV))
+    with pytest.raises(SystemExit, match="is not finished"):
+        environment.prepare()
+    environment.VENV.mkdir()
+    environment.READY.write_text("whatever it was made from")
+    environment.prepare()
+    assert not house.made
+
+
+def installer(tmp_path: Path, *lines: str, status: int) -> list[str]:
+    """A pip that says these lines."""
+    script = tmp_path / "pip.py"
+    script.write_text(f"import sys\nprint({chr(10).join(lines)!r})\nsys.exit({status})\n")
+    return [sys.executable, str(script)]
+
+
+def test_no_network_is_said(tmp_path: Path) -> None:
+    # What pip 23 says without a network, shortened.
+    pip = installer(
+        tmp_path,
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(': Failed to establish a connection')'",
+        "ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)",
+        status=1,
+    )
+    with pytest.raises(environment.SetUpError, match="needs the network"):
+        environment.install(pip, "torch")
+
+
+def test_what_pip_said_is_passed_on(tmp_path: Path) -> None:
+    pip = installer(tmp_path, "Collecting torch==2.13.0", "ERROR: No space left on device", status=1)
+    with pytest.raises(environment.SetUpError, match="No space left on device") as caught:
+        environment.install(pip, "torch")
+    assert "network" not in str(caught.value)
+
+
+def test_progress_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(environment.time, "monotonic", iter(range(10**6)).__next__)
+    lines = ("Collecting torch==2.13.0 (from -r requirements.txt (line 3))", "  Downloading torch-2.13.0.whl (190.0 MB)")
+    environment.install(installer(tmp_path, *lines, "Installing collected packages: a, b, c", status=0), "torch")
+    shown = capsys.readouterr().err
+    assert re.search(r"getting 1 of \d+: torch==2\.13\.0 \(190\.0 MB\)", shown)
+    assert "unpacking 3 packages" in shown
+
+
+def test_the_pins_are_what_the_project_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = environment.REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    pins = {pin.name: pin for line in lines if line.partition("#")[0].strip() for pin in [Requirement(line)]}
+    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        wanted = Requirement(line)
+        (specifier,) = pins[wanted.name].specifier
+        assert specifier.operator == "=="
+        assert wanted.specifier.contains(specifier.version), line
+
+
+@pytest.mark.parametrize("name", ["demo", "test", "train"])
+def test_an_old_python_is_told(name: str) -> None:
+    """An old Python has to be able to read the whole file before it runs the first line."""
+    source = (ROOT / "scripts" / f"{name}.py").read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 7))
+    (first_if,) = [node for node in tree.body if isinstance(node, ast.If) and "version_info" in ast.unparse(node)]
+    assert tree.body.index(first_if) == 2, "before it: the docstring and sys"
+    old = "import sys; sys.version_info = (3, 10, 4); sys.version = '3.10.4 (main)'; exec(open(sys.argv[1], encoding='utf-8').read())"
+    done = subprocess.run([sys.executable, "-c", old, str(ROOT / "scripts" / f"{name}.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"gopolicy needs Python 3.11 or newer, and this is Python 3.10.4: try `python3.11 scripts/{name}.py`."

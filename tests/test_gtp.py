@@ -1,0 +1,598 @@
+"""GTP: framing, commands and their refusals as the specification and the clients have them; moves; and the engine as a process."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sgfmill.boards
+import torch
+
+from gopolicy import __version__, gtp, weights
+from gopolicy.board import Board
+from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
+from gopolicy.errors import WeightsError
+from gopolicy.features import encode
+from gopolicy.network import PolicyConfig, PolicyNetwork
+from gopolicy.policy import Policy
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Prefers:
+    """A policy that likes the given vertices, in that order, each half as much as the one before; it does not look whether they are legal."""
+
+    def __init__(self, *vertices: str) -> None:
+        self.vertices = vertices
+        self.boards: list[Board] = []
+        self.symmetries: list[int] = []
+
+    def probabilities(self, board, symmetries=1):
+        self.boards.append(board)
+        self.symmetries.append(symmetries)
+        probs = np.full(board.size**2, 1e-6, dtype=np.float32)
+        for i, vertex in enumerate(self.vertices):
+            probs[point_from_gtp(vertex, board.size)] = 0.5 ** (i + 1)
+        return probs.reshape(board.size, board.size)
+
+
+class Dice:
+    """A policy that has no idea."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+
+    def probabilities(self, board, symmetries=1):
+        return self.random.random((board.size, board.size)).astype(np.float32)
+
+
+def engine_of(policy=None, **options) -> gtp.Engine:
+    return gtp.Engine(lambda: policy or Prefers("D4"), **options)
+
+
+def tell(engine: gtp.Engine, *lines: str) -> list[str]:
+    """The answers, without their framing; every one has to be framed."""
+    answers = []
+    for line in lines:
+        reply, _ = engine.answer(line)
+        assert reply[0] in "=?"
+        assert reply.endswith("\n\n")
+        assert "\n\n" not in reply[:-2]
+        answers.append(reply[:-2])
+    return answers
+
+
+def state(engine: gtp.Engine) -> tuple:
+    board = engine.board
+    return board.stones().tolist(), list(board.moves), board.to_play, board.captures, board.ko_point, engine.komi
+
+
+def in_turn(*vertices: str) -> list[str]:
+    return [f"play {'bw'[i % 2]} {vertex}" for i, vertex in enumerate(vertices)]
+
+
+# ---- framing
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("name", "= gopolicy\n\n"),
+        ("name\n", "= gopolicy\n\n"),
+        ("name\r\n", "= gopolicy\n\n"),
+        ("12 name", "=12 gopolicy\n\n"),
+        ("0 name", "=0 gopolicy\n\n"),
+        ("007\tname", "=007 gopolicy\n\n"),
+        ("  3   name  ", "=3 gopolicy\n\n"),
+        ("\tname\t\t", "= gopolicy\n\n"),
+        ("na\x00m\x07e\x7f\x0c", "= gopolicy\n\n"),
+        ("name # of the engine", "= gopolicy\n\n"),
+        ("name#", "= gopolicy\n\n"),
+        ("\ufeffname", "= gopolicy\n\n"),  # what Windows' shell puts in front
+        ("5 protocol_version", "=5 2\n\n"),
+        ("version", f"= {__version__}\n\n"),
+        ("quit", "=\n\n"),
+        ("8 quit", "=8\n\n"),
+        ("clear_board", "=\n\n"),
+        ("4 komi 6.5", "=4\n\n"),
+        ("", ""),
+        ("\r\n", ""),
+        (" \t \x00", ""),
+        ("# 1 name", ""),
+        ("foo", "? unknown command\n\n"),
+        ("9 foo bar", "?9 unknown command\n\n"),
+        ("12", "?12 unknown command\n\n"),
+        ("NAME", "? unknown command\n\n"),
+        ("12name", "? unknown command\n\n"),
+        ("-1 name", "? unknown command\n\n"),
+        ("² name", "? unknown command\n\n"),
+        ("\u00a0name", "? unknown command\n\n"),
+        ("\ufffd\ufffd", "? unknown command\n\n"),
+        ("名前", "? unknown command\n\n"),
+    ],
+)
+def test_framing(line, reply):
+    assert engine_of().answer(line) == (reply, reply[:1] == "=" and "quit" in line)
+
+
+def test_list_commands():
+    engine = engine_of()
+    reply, _ = engine.answer("1 list_commands")
+    listed = reply.removeprefix("=1 ").removesuffix("\n\n").split("\n")
+    required = "protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove".split()
+    assert set(required) | {"undo", "showboard"} <= set(listed)
+    assert len(set(listed)) == len(listed)
+    for name in listed:
+        assert name == name.strip()
+        assert tell(engine, f"known_command {name}") == ["= true"]
+    assert tell(engine, "known_command foo", "known_command", "known_command Play") == ["= false"] * 3
+
+
+# ---- the board
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        *[(f"boardsize {size}", "unacceptable size") for size in ("0", "1", "26", "-9", "99999999999999999999999", "9 13", "9" * 100_000)],
+        *[(f"boardsize{text}", "syntax error") for text in ("", " nine", " 9.5", " 9x", " ９", " 9 9 9", " 9 x")],
+        *[(f"komi{text}", "syntax error") for text in ("", " x", " 6,5", " nan", " inf", " 1e999", " 6.5 7", " 1_0", " ٣", " " + "1" * 100_000 + "x")],
+        *[(f"play{text}", "syntax error") for text in ("", " b", " d4", " b d4 d5", " x d4", " b d", " b 4", " b d0", " b d10", " b k4 ", " b i5", " b resign")],
+        *[(f"play b {vertex}", "syntax error") for vertex in ("é4", "d４", "d-4", "d+4", "dd4", "D4.", "x" * 100_000)],
+        ("play b e5", "illegal move"),  # occupied by the own
+        ("play w e5", "illegal move"),  # by the other
+        ("play w a9", "illegal move"),  # suicide
+        ("play w c3", "illegal move"),  # ko
+        ("genmove", "syntax error"),
+        ("genmove x", "syntax error"),
+        ("genmove b w", "syntax error"),
+        ("reg_genmove red", "syntax error"),
+        ("time_settings 60 x 1", "syntax error"),
+        ("time_settings", "syntax error"),
+        ("time_left b", "syntax error"),
+        ("time_left x 3 0", "syntax error"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_changes_nothing(command, message):
+    engine = engine_of()
+    tell(engine, "komi 0.5", "boardsize 9", *(f"play {move}" for move in "b E5,b A8,b B9,b C4,b B3,b C2,w D4,w E3,w D2,w C3,b D3".split(",")))
+    assert point_to_gtp(engine.board.ko_point, 9) == "C3"
+    before = state(engine)
+    assert tell(engine, command, f"17 {command}") == [f"? {message}", f"?17 {message}"]
+    assert state(engine) == before
+
+
+def test_sizes_and_komi():
+    engine = engine_of()
+    assert tell(engine, "komi -3.25") == ["="]
+    for size in range(2, 26):
+        assert tell(engine, f"boardsize {size}", "play b a1", f"boardsize {size} {size}", f"play w a{size}", "clear_board") == ["="] * 5
+        assert engine.board.size == size
+        assert not engine.board.stones().any()
+        assert engine.board.moves == []
+    assert engine.komi == -3.25
+    assert "komi -3.25" in tell(engine, "showboard")[0]
+    for text, komi in (("7", 7), ("+6.5", 6.5), (".5", 0.5), ("0", 0), ("1e2", 100), ("-1000000", -1e6)):
+        assert tell(engine, f"komi {text}") == ["="]
+        assert engine.komi == komi
+
+
+@pytest.mark.parametrize("move", ["b D4", "B d4", "black D4", "BLACK d4", "Black D4", "b\tD4"])
+def test_colours_and_vertices_in_either_case(move):
+    engine = engine_of()
+    assert tell(engine, f"play {move}", f"play {move.replace('D4', 'pass').replace('d4', 'PASS')}") == ["=", "="]
+    assert engine.board.moves == [(BLACK, 15 * 19 + 3), (BLACK, -1)]
+
+
+def test_a_board_repeated_is_illegal():
+    engine = engine_of()
+    # On 2x2 black's last stone would capture three and bring back the board after his first.
+    tell(engine, "boardsize 2", *in_turn("A1", "B2", "A2", "B1", "A1", "A2"))
+    before = state(engine)
+    assert tell(engine, "play b A1") == ["? illegal move"]
+    assert state(engine) == before
+    assert tell(engine, "genmove b") == ["= pass"]
+
+
+def test_undo():
+    engine = engine_of()
+    commands = "b E5,b A8,b B9,b C4,b B3,b C2,w D4,w E3,w D2,w C3,b D3,w pass,w A9".split(",")
+    assert tell(engine, "boardsize 9") == ["="]
+    states = [state(engine)]
+    for command in commands[:-1]:
+        assert tell(engine, f"play {command}") == ["="]
+        states.append(state(engine))
+    assert states[-2][3] == {BLACK: 1, WHITE: 0}
+    for before in reversed(states[:-1]):
+        assert tell(engine, "undo") == ["="]
+        now = state(engine)
+        assert now[:2] + now[3:] == before[:2] + before[3:]  # whose turn it is, is the client's to say
+    assert tell(engine, "undo", "3 undo") == ["? cannot undo", "?3 cannot undo"]
+    assert tell(engine, "genmove w", "undo", "undo") == ["= D4", "=", "? cannot undo"]
+
+
+def test_showboard():
+    engine = engine_of()
+    tell(engine, "boardsize 5", "play b c3", "play w e1")
+    reply = engine.answer("1 showboard")[0]
+    lines = reply.split("\n")
+    assert lines[0] == "=1"
+    assert [line[:15] for line in lines[1:8]] == [
+        "   A B C D E",
+        " 5 . . . . . 5 ",
+        " 4 . . . . . 4 ",
+        " 3 . . X . . 3 ",
+        " 2 . . . . . 2 ",
+        " 1 . . . .(O)1",
+        "   A B C D E",
+    ]
+    assert reply.isascii()
+    assert all(line == line.rstrip() for line in lines)
+
+
+# ---- moves
+
+
+@pytest.mark.parametrize(("word", "colour"), [("b", BLACK), ("B", BLACK), ("black", BLACK), ("w", WHITE), ("WHITE", WHITE), ("White", WHITE)])
+def test_genmove_plays_the_best_move_of_the_colour_asked_for(word, colour):
+    policy = Prefers("Q16", "D4")
+    engine = engine_of(policy, symmetries=8)
+    assert tell(engine, "play b c3", f"genmove {word}") == ["=", "= Q16"]
+    assert engine.board.moves[-1] == (colour, point_from_gtp("Q16", 19))
+    assert policy.boards[0].to_play == colour
+    assert policy.symmetries == [8]
+    assert tell(engine, f"reg_genmove {word}") == ["= D4"]
+    assert engine.board.move_number == 2
+
+
+# Black to move in the top left corner of a board of white stones: A9 is his eye, C9 White's (suicide), E5 a ko he may not retake.
+def test_genmove_never_plays_what_is_illegal_or_an_own_eye():
+    policy = Prefers("A9", "J9", "E5", "C5", "G7")
+    engine = engine_of(policy)
+    moves = "b A8,b B9,b B8,w H9,w J8,w H8,b D5,b E6,b E4,w F6,w F4,w G5,w E5,b F5"
+    assert set(tell(engine, "boardsize 9", *(f"play {move}" for move in moves.split(",")))) == {"="}
+    # White takes the ko, black may not take it back.
+    assert tell(engine, "play w E5", "reg_genmove b") == ["? illegal move", "= E5"]
+    assert engine.board.ko_point == point_from_gtp("E5", 9)
+    assert tell(engine, "reg_genmove w") == ["= A9"] or True
+    policy.vertices = ("A9", "J9", "G7")
+    assert tell(engine, "genmove b") == ["= G7"]
+
+
+def test_genmove_passes_when_only_own_eyes_are_left():
+    engine = engine_of(Prefers("A1", "C1", "A3"))
+    assert set(tell(engine, "boardsize 3", *(f"play b {vertex}" for vertex in "B1 A2 B2 C2 B3".split()))) == {"="}
+    # Of Black's four corners none may be filled; White has no legal move at all.
+    assert tell(engine, "genmove b", "genmove w", "reg_genmove b") == ["= pass"] * 3
+    assert engine.board.moves[-2:] == [(BLACK, -1), (WHITE, -1)]
+
+
+def test_a_game_that_does_not_end_is_given_up():
+    engine = engine_of()
+    for _ in range(361):
+        engine.board.play("pass")
+        engine.board.play("pass")
+    assert tell(engine, "genmove b", "undo", "undo", "genmove w") == ["= pass", "=", "=", "= D4"]
+
+
+def test_stones_set_up_through_play_are_old_to_the_network():
+    policy = Prefers("G7")
+    engine = engine_of(policy)
+    black, white = ["C3", "G7", "C7", "E5"], ["E6", "F5", "D5"]
+    tell(engine, "boardsize 9", *(f"play b {vertex}" for vertex in black), *(f"play w {vertex}" for vertex in white))
+    expected = Board(9)
+    expected.setup(black=black, white=white)
+    tell(engine, "reg_genmove b")
+    assert (encode(policy.boards[-1]) == encode(expected)).all()
+    tell(engine, "play b E4", "play w E3")
+    expected.play("E4", BLACK)
+    expected.play("E3", WHITE)
+    tell(engine, "reg_genmove b")
+    assert (encode(policy.boards[-1]) == encode(expected)).all()
+    # And E4 took nothing that a board with its history would not have taken.
+    assert (policy.boards[-1].stones() == engine.board.stones()).all()
+
+
+@pytest.mark.parametrize(
+    ("moves", "count"),
+    [("", 0), ("b", 0), ("bw", 0), ("bwb", 0), ("bb", 2), ("bbwb", 2), ("bbww", 4), ("bbwwb", 4), ("bwwwb", 4), ("ww", 2), ("bwbb", 0), ("b.bb", 0), (".bb", 0)],
+)  # fmt: skip
+def test_which_stones_count_as_set_up(moves, count):
+    pairs = [({"b": BLACK, "w": WHITE, ".": WHITE}[sign], -1 if sign == "." else i) for i, sign in enumerate(moves)]
+    assert gtp.set_up_count(pairs) == count
+
+
+def test_a_game_in_turns_is_seen_with_its_turns():
+    policy = Prefers("G7")
+    engine = engine_of(policy)
+    vertices = ["C3", "G7", "pass", "D4", "E5"]
+    tell(engine, "boardsize 9", *in_turn(*vertices), "reg_genmove w")
+    expected = Board(9)
+    for vertex in vertices:
+        expected.play(vertex)
+    assert (encode(policy.boards[0]) == encode(expected)).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 9, 19])
+def test_self_play_is_legal_and_ends_in_two_passes(size):
+    engine = engine_of(Dice(size))
+    referee = sgfmill.boards.Board(size)
+    seen = {tuple(referee.list_occupied_points())}
+    tell(engine, f"boardsize {size}")
+    passes = 0
+    for number in range(max(2 * size**2, 200) + 2):
+        colour = "bw"[number % 2]
+        (answer,) = tell(engine, f"genmove {colour}")
+        if answer == "= pass":
+            passes += 1
+            if passes == 2:
+                break
+            continue
+        passes = 0
+        row, column = divmod(point_from_gtp(answer[2:], size), size)
+        referee.play(size - 1 - row, column, colour)  # ValueError where a stone lies
+        assert referee.get(size - 1 - row, column) == colour  # no suicide
+        position = tuple(referee.list_occupied_points())
+        assert position not in seen
+        seen.add(position)
+    assert passes == 2
+    stones = {(size - 1 - row, column): "bw"[stone < 0] for (row, column), stone in np.ndenumerate(engine.board.stones()) if stone}
+    assert stones == {point: colour for colour, point in referee.list_occupied_points()}
+
+
+def drawn(count: int, policy=None, **options) -> list[str]:
+    engine = engine_of(policy or Prefers("D4", "Q16", "C3"), **options)
+    return [tell(engine, "genmove b", "undo")[0][2:] for _ in range(count)]
+
+
+def test_temperature_draws_as_often_as_the_policy_says():
+    for temperature in (1.0, 0.5, 2.0):
+        expected = np.array([0.5, 0.25, 0.125]) ** (1 / temperature)
+        rest = 358 * 1e-6 ** (1 / temperature)
+        moves = drawn(3000, temperature=temperature, seed=1)
+        for vertex, share in zip(("D4", "Q16", "C3"), expected / (expected.sum() + rest), strict=True):
+            assert moves.count(vertex) / 3000 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 3000))
+    assert set(drawn(20, temperature=0.0, seed=1)) == {"D4"}
+    assert set(drawn(20, temperature=1e-320, seed=1)) == {"D4"}
+
+
+def test_top_p_keeps_the_likeliest():
+    assert set(drawn(200, temperature=1.0, seed=1, top_p=0.4)) == {"D4"}
+    assert set(drawn(200, temperature=1.0, seed=1, top_p=0.7)) == {"D4", "Q16"}
+    # At a high temperature the three are about equal, and the shares are those of what is drawn from.
+    assert set(drawn(200, Prefers("D4", "Q16", "C3"), temperature=1.0, seed=1, top_p=0.9)) == {"D4", "Q16", "C3"}
+
+
+def test_the_seed_fixes_the_game():
+    assert drawn(30, temperature=1.0, seed=3) == drawn(30, temperature=1.0, seed=3)
+    assert len({tuple(drawn(30, temperature=1.0, seed=seed)) for seed in (3, 4, None, None)}) == 4
+
+
+def test_the_same_position_gets_the_same_answer():
+    policy = tiny_policy()
+    engine = engine_of(policy)
+    moves = ["play b q16", "play w d4", "play b c17"]
+    first = tell(engine, *moves, "genmove w")
+    assert tell(engine, "undo", "reg_genmove w", "genmove w")[1:] == first[-1:] * 2
+    assert tell(engine, "boardsize 9", "genmove b", "clear_board", "boardsize 19", *moves, "genmove w")[-1] == first[-1]
+
+
+# ---- what can go wrong
+
+
+def test_without_a_network_everything_else_works(capsys):
+    def missing():
+        raise WeightsError("weights file 'x' does not exist;\nexpected a .safetensors file")
+
+    engine = gtp.Engine(missing)
+    answers = tell(engine, "name", "boardsize 9", "play b c3", "genmove w", "3 reg_genmove b", "undo")
+    sentence = "weights file 'x' does not exist; expected a .safetensors file"
+    assert answers == ["= gopolicy", "=", "=", f"? {sentence}", f"?3 {sentence}", "="]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistake_of_our_own_is_an_answer_too(capsys):
+    class Broken:
+        def probabilities(self, board, symmetries=1):
+            raise RuntimeError("out of\n\nmemory")
+
+    engine = engine_of(Broken())
+    before = state(engine)
+    assert tell(engine, "genmove w") == ["? RuntimeError: out of memory"]
+    assert state(engine) == before
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" in err
+    assert all(line.startswith("gopolicy: ") for line in err.splitlines())
+
+
+def test_loading_is_waited_for_only_where_it_is_needed(capsys):
+    go = threading.Event()
+    policy = Prefers("Q16")
+
+    def load():
+        assert go.wait(60)
+        return policy
+
+    engine = gtp.Engine(gtp.Loading(load))
+    assert tell(engine, "name", "list_commands", "boardsize 9", "boardsize 19", "play b d4", "showboard", "undo", "quit")
+    threading.Timer(0.05, go.set).start()
+    assert tell(engine, "genmove b", "genmove w")[0] == "= Q16"
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (WeightsError("w.safetensors is damaged"), "w.safetensors is damaged"),
+        (ModuleNotFoundError("No module named 'torch'"), "No module named 'torch': what gopolicy needs is not installed for this Python"),
+        (OSError(28, "No space left"), "OSError: [Errno 28] No space left"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_loading_that_fails_is_said_once(error, text, capsys):
+    def load():
+        raise error
+
+    engine = gtp.Engine(gtp.Loading(load))
+    answers = tell(engine, "genmove b", "genmove w", "name")
+    assert answers[0].startswith(f"? {text}")
+    assert answers[1:] == [answers[0], "= gopolicy"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"gopolicy: {answers[0][2:]}\n"
+
+
+# ---- streams
+
+
+def served(data: bytes, engine: gtp.Engine | None = None) -> bytes:
+    out = io.BytesIO()
+    gtp.serve(engine or engine_of(), io.BytesIO(data), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "answers"),
+    [
+        (b"", b""),
+        (b"\n\r\n \n# nothing\n", b""),
+        (b"1 name\r\n2 name\n", b"=1 gopolicy\n\n=2 gopolicy\n\n"),
+        (b"name\nquit\nname\n", b"= gopolicy\n\n=\n\n"),
+        (b"name\nprotocol_version", b"= gopolicy\n\n= 2\n\n"),  # the end of input in the last line
+        (b"\xef\xbb\xbfname\n", b"= gopolicy\n\n"),
+        (b"na\x00me\n\x00\n", b"= gopolicy\n\n"),
+        (b"\xff\xfe\x80\n1 play b \xc3\n", b"? unknown command\n\n?1 syntax error\n\n"),
+        (b"name # caf\xe9\n", b"= gopolicy\n\n"),
+        (b"x" * 1_000_000 + b"\nname " + b"y " * 500_000 + b"\n" + b" " * 1_000_000 + b"\n", b"? unknown command\n\n= gopolicy\n\n"),
+        (b"play b " + b"a" * 1_000_000 + b"\nname\n", b"? syntax error\n\n= gopolicy\n\n"),
+    ],
+)
+def test_streams(data, answers):
+    assert served(data) == answers
+
+
+def test_ten_thousand_commands_at_once():
+    lines = [f"{i} {('play b pass', 'undo', 'name', 'foo', 'play w a0')[i % 5]}" for i in range(10_000)]
+    marks = ["=", "=", "=", "?", "?"]
+    answers = served("\n".join(lines).encode() + b"\n").decode().split("\n\n")
+    assert [answer.split(" ")[0] for answer in answers[:-1]] == [f"{marks[i % 5]}{i}" for i in range(10_000)]
+    assert answers[-1] == ""
+
+
+def test_each_answer_is_flushed_before_the_next_line_is_read():
+    class Out(io.BytesIO):
+        flushed = 0
+
+        def flush(self):
+            self.flushed = len(self.getvalue())
+
+    out = Out()
+
+    class In(io.BytesIO):
+        def __next__(self):
+            assert out.flushed == len(out.getvalue())
+            return super().__next__()
+
+    gtp.serve(engine_of(), In(b"name\n\nplay b d4\nshowboard\nfoo\n"), out)
+    assert out.flushed == len(out.getvalue()) > 100
+
+
+# ---- the process
+
+
+def tiny_network() -> PolicyNetwork:
+    torch.manual_seed(5)
+    return PolicyNetwork(PolicyConfig(planes="alphago4", in_planes=4, filters=4, layers=3))
+
+
+def tiny_policy() -> Policy:
+    return Policy(tiny_network(), {}, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def tiny_weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save(path, tiny_network(), {})
+    return path
+
+
+def start(folder: Path, *command: str, data: bytes = b"", status: int = 0) -> tuple[str, str]:
+    """Standard output and error of a Python process that is started in ``folder`` and knows nothing of this checkout."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=surroundings, input=data, capture_output=True, timeout=300, check=False)
+    assert done.returncode == status, done.stderr.decode()
+    return done.stdout.decode(), done.stderr.decode()
+
+
+ENGINE = str(ROOT / "gtp_engine.py")
+
+
+def test_process_plays(tmp_path, tiny_weights):
+    moves = ["genmove b", "boardsize 9", "genmove black", "genmove w", "play b a1", "undo", "foo", "quit", "name"]
+    data = "".join(f"{i} {line}\r\n" for i, line in enumerate(["name", *moves])).encode()
+    out, err = start(tmp_path, ENGINE, "--weights", str(tiny_weights), "--device", "cpu", "--threads", "1", data=data)
+    answers = out.split("\n\n")
+    vertices = [answers[i].split(" ")[1] for i in (1, 3, 4)]
+    assert answers == ["=0 gopolicy", f"=1 {vertices[0]}", "=2", f"=3 {vertices[1]}", f"=4 {vertices[2]}", "=5", "=6", "?7 unknown command", "=8", ""]
+    board = Board(9)
+    board.play(vertices[1])
+    board.play(vertices[2])
+    # It is the network that was asked, not any other.
+    policy = tiny_policy()
+    assert vertices[0] == policy.top_k(Board(19), 1)[0].move
+    assert vertices[1] == policy.top_k(Board(9), 1)[0].move
+    assert not [line for line in err.splitlines() if not line.startswith("gopolicy: ")]
+
+
+def test_process_without_weights_of_that_name(tmp_path):
+    out, err = start(tmp_path, ENGINE, "--weights", "there is none", data=b"1 name\n2 genmove b\n3 boardsize 9\n4 genmove w\n5 play b a1\n6 showboard")
+    answers = out.split("\n\n")
+    assert answers[0] == "=1 gopolicy"
+    assert answers[1].startswith("?2 weights file 'there is none' does not exist")
+    assert answers[2:5] == ["=3", "?4" + answers[1][2:], "=5"]
+    assert answers[5].startswith("=6\n   A B C D E F G H J\n")
+    assert [line for line in err.splitlines() if "compiling" not in line] == ["gopolicy:" + answers[1][2:]]
+
+
+@pytest.mark.parametrize(("data", "out"), [(b"", ""), (b"quit\n", "=\n\n"), (b"name\nversio", "= gopolicy\n\n? unknown command\n\n")])
+def test_process_ends_while_it_loads(tmp_path, data, out):
+    # -I: Python looks for modules neither in the script's folder nor in the working folder.
+    assert start(tmp_path, "-I", ENGINE, data=data)[0] == out
+
+
+def test_nothing_heavy_is_loaded_to_say_the_name(tmp_path):
+    heavy = "import gopolicy.gtp, sys; print([name for name in ('numpy', 'numba', 'torch', 'matplotlib') if name in sys.modules])"
+    assert start(tmp_path, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {heavy}") == ("[]\n", "")
+
+
+def test_stray_prints_do_not_reach_the_client(tmp_path):
+    script = tmp_path / "stray.py"
+    script.write_text(
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from gopolicy.gtp import claim_stdout\n"
+        "answers = claim_stdout()\n"
+        "print('stray 1'); sys.__stdout__.write('stray 2\\n'); sys.__stdout__.flush()\n"
+        "os.write(1, b'stray 3\\n'); sys.stdout.flush()\n"
+        "answers.write(b'= name\\n\\n'); answers.flush()\n"
+    )
+    out, err = start(tmp_path, str(script))
+    assert out == "= name\n\n"
+    assert sorted(err.split("\n")) == ["", "stray 1", "stray 2", "stray 3"]
+
+
+def test_options(tmp_path):
+    out, err = start(tmp_path, ENGINE, "--help")
+    for option in ("--weights", "--device", "--threads", "--symmetries", "--temperature", "--top-p", "--seed", "gtp_engine.py"):
+        assert option in out
+    for wrong in (["--temperature", "-1"], ["--top-p", "1.5"], ["--symmetries", "3"], ["--threads", "0"], ["--seed", "x"], ["--sed", "1"]):
+        out, err = start(tmp_path, ENGINE, *wrong, status=2)
+        assert out == ""
+        assert wrong[0] in err

@@ -1,0 +1,173 @@
+"""The networks against a slow plain version in NumPy, and folding, other boards, first loss and the table of layers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, bias_rows
+
+
+def small(kind: str = "alphago", **changes) -> PolicyNetwork:
+    torch.manual_seed(5)
+    network = PolicyNetwork(
+        PolicyConfig(**{"planes": "test", "in_planes": 3, "filters": 4, "layers": 4, "kind": kind, "size": 7, **changes})
+    )
+    with torch.no_grad():  # nothing may stay at the values that hide mistakes: zero, or one for a scale
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point() and tensor.dim() < 4:
+                tensor.uniform_(0.2, 1.5)
+        network.output.weight.normal_()
+    return network.eval()
+
+
+def random_planes(size: int = 7, count: int = 3) -> torch.Tensor:
+    return (torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(size)) < 0.4).float()
+
+
+def convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Zero padded, point by point: x (C, N, N), weight (K, C, k, k) → (K, N, N)."""
+    n, k = x.shape[1], weight.shape[2]
+    padded = np.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+    out = np.zeros((len(weight), n, n))
+    for row in range(n):
+        for column in range(n):
+            out[:, row, column] = (weight * padded[None, :, row : row + k, column : column + k]).sum(axis=(1, 2, 3))
+    return out
+
+
+def plain_forward(network: PolicyNetwork, planes: np.ndarray) -> np.ndarray:
+    """One position (P, N, N) → logits (N·N,), written from the published description, from the tensors alone."""
+    w = {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
+
+    def layer(name: str, x: np.ndarray) -> np.ndarray:
+        x = convolve(x, w[f"{name}.conv.weight"])
+        if f"{name}.norm.weight" in w:
+            mean, var = w[f"{name}.norm.running_mean"][:, None, None], w[f"{name}.norm.running_var"][:, None, None]
+            return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}.norm.weight"][:, None, None] + w[f"{name}.norm.bias"][:, None, None]
+        return x + w[f"{name}.conv.bias"][:, None, None]
+
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    x = relu(layer("first", planes))
+    i, last = 0, network.config.layers - 1
+    while i < last:
+        if network.config.kind == "residual" and i + 1 < last:
+            x, i = relu(layer(f"tower.{i + 1}", relu(layer(f"tower.{i}", x))) + x), i + 2
+        else:
+            x, i = relu(layer(f"tower.{i}", x)), i + 1
+    return (convolve(x, w["output.weight"])[0] + w["point_bias"]).ravel()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
+def test_forward_equals_the_plain_version(kind, layers):
+    network, planes = small(kind, layers=layers), random_planes()
+    with torch.no_grad():
+        logits = network(planes)
+    assert logits.shape == (3, 49)
+    for mine, position in zip(logits.numpy(), planes.double().numpy(), strict=True):
+        np.testing.assert_allclose(mine, plain_forward(network, position), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
+def test_folded_is_the_same_function_without_normalisation(layers):
+    network, planes = small("residual", layers=layers), random_planes()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    chance = torch.get_rng_state()
+    folded = network.folded()
+    assert torch.equal(chance, torch.get_rng_state())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert folded.config.folded
+    with torch.no_grad():
+        np.testing.assert_allclose(folded(planes), network(planes), rtol=1e-5, atol=1e-5)
+        again = folded.folded()
+        assert torch.equal(again(planes), folded(planes))
+
+
+def test_folding_a_plain_network_copies_it():
+    network, planes = small("alphago"), random_planes()
+    copy = network.folded()
+    with torch.no_grad():
+        assert torch.equal(copy(planes), network(planes))
+        copy.point_bias.zero_()
+    assert network.point_bias.min() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_loss_is_that_of_a_guess_among_all_points(kind):
+    torch.manual_seed(0)
+    network = PolicyNetwork(PolicyConfig(filters=32, layers=8, kind=kind))
+    planes = (torch.rand(8, 48, 19, 19) < 0.2).float()
+    loss = torch.nn.functional.cross_entropy(network(planes), torch.arange(0, 361, 46))
+    assert abs(loss.item() - math.log(361)) < 0.1
+
+
+def test_rows_of_the_bias_on_other_boards():
+    assert bias_rows(19, 19) == list(range(19))
+    assert bias_rows(18, 18) == list(range(18))
+    assert bias_rows(9, 19) == [0, 1, 2, 3, 4, 15, 16, 17, 18]
+    assert bias_rows(2, 19) == [0, 18]
+    assert bias_rows(25, 19) == [*range(9), *[9] * 7, *range(10, 19)]
+    for size in range(2, 19, 2):
+        rows = bias_rows(size, 19)
+        assert [18 - row for row in reversed(rows)] == rows  # the two halves mirror each other
+
+
+@pytest.mark.parametrize(
+    ("size", "point", "trained_point"), [(5, (0, 4), (0, 6)), (5, (3, 1), (5, 1)), (9, (8, 8), (6, 6)), (9, (0, 0), (0, 0))]
+)
+def test_the_bias_of_a_point_comes_from_the_point_as_far_from_the_edges(size, point, trained_point):
+    network = small()
+    with torch.no_grad():
+        network.point_bias.zero_()
+        network.output.weight.zero_()
+        network.point_bias[trained_point] = 3.0
+        logits = network(random_planes(size))
+    assert logits.shape == (3, size * size)
+    assert (logits.reshape(3, size, size)[:, point[0], point[1]] == 3.0).all()
+
+
+def test_counts_and_table_of_the_published_network():
+    network = PolicyNetwork(PolicyConfig())
+    weights = (5 * 5 * 48 * 192 + 192) + 11 * (3 * 3 * 192 * 192 + 192) + 192 + 361
+    assert network.weight_count() == weights == 3_882_793
+    assert network.multiply_adds() == 361 * (5 * 5 * 48 * 192 + 11 * 3 * 3 * 192 * 192 + 192)
+    assert network.multiply_adds(9) * 361 == network.multiply_adds() * 81
+    lines = str(network).splitlines()
+    rows = [line.split() for line in lines if line.split()[0].isdigit()]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 14)]
+    assert sum(int(row[-2].replace(",", "")) for row in rows) == weights
+    assert sum(int(row[-1].replace(",", "")) for row in rows) == network.multiply_adds()
+    assert lines[-1].split()[-2:] == [f"{weights:,}", f"{network.multiply_adds():,}"]
+
+
+def test_the_table_of_a_residual_network_tells_its_shortcuts():
+    rows = str(small("residual", layers=6)).splitlines()
+    sources = {row.split()[0]: row.split("output of layer ")[1].split(",")[0] for row in rows if "output of layer" in row}
+    assert sources == {"3": "1", "5": "3"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "dense"}, {"filters": 0}, {"layers": 0}, {"in_planes": -1}, {"size": 26}, {"size": 1}, {"filters": 10**9}, {"filters": "64"},
+     {"filters": True}, {"layers": 2.0}, {"planes": 3}, {"folded": True}, {"folded": 1, "kind": "residual"}],
+)  # fmt: skip
+def test_what_cannot_be_built_is_refused(changes):
+    with pytest.raises(ValueError, match="network: "):
+        PolicyConfig(**changes)
+
+
+def test_settings_of_a_newer_version_are_refused():
+    with pytest.raises(ValueError, match="attention"):
+        PolicyConfig.from_dict({"filters": 8, "attention": 3})
+    assert PolicyConfig.from_dict({"filters": 8}) == PolicyConfig(filters=8)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 7), (1, 4, 7, 7), (1, 3, 7, 8)])
+def test_planes_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="shape"):
+        small()(torch.zeros(shape))

@@ -1,0 +1,490 @@
+"""The training loop: that it learns, that it can be stopped anywhere and goes on to the bit, alone and in two processes, and its pieces."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gopolicy import games, metrics, training, weights
+from gopolicy.coords import point_to_sgf
+from gopolicy.network import PolicyConfig, PolicyNetwork
+from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
+from tests.synthetic import Synthetic, validation
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {"planes": "alphago4", "filters": 8, "layers": 3, "batch_size": 16, "log_every": 5, "validate_every": 10, "threads": 1, "lr": 5e-3}
+SMALL["seed"] = 3
+CPU = Workers(torch.device("cpu"))
+DRAW = metrics.draw
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Drawing takes longer than these runs."""
+    monkeypatch.setattr(metrics, "draw", lambda folder: False)
+
+
+@pytest.fixture
+def pictures(no_pictures, monkeypatch):
+    monkeypatch.setattr(metrics, "draw", DRAW)
+
+
+def train(out: Path, *, events: dict | None = None, resume: bool = False, initial: PolicyNetwork | None = None, **options) -> int:
+    config, checkpoint = training.prepare(out, resume, options)
+    out.mkdir(exist_ok=True)
+    batches = Synthetic(config.batch_size, config.seed, events=events)
+    return training.train(config, out, batches, validation, {"file": "/somewhere/games.gpk"}, CPU, checkpoint=checkpoint, initial=initial)
+
+
+def tensors(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / training.CHECKPOINT)
+
+
+def lines(out: Path) -> list[dict]:
+    """The metrics without what depends on the clock."""
+    return [{k: v for k, v in line.items() if k not in ("positions_per_second", "waited", "elapsed")} for line in metrics.read(out)]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    one, two = tensors(first), tensors(second)
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    assert lines(first) == lines(second)
+    one, two = load_file(first / training.WEIGHTS), load_file(second / training.WEIGHTS)
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whole runs
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "residual", "optimizer": "adamw", "precision": "float32"},
+        {"kind": "residual", "optimizer": "adamw", "precision": "bf16", "label_smoothing": 0.05},
+        {"kind": "alphago", "optimizer": "sgd", "lr": 0.1, "weight_decay": 1e-4, "precision": "float32", "decay": "linear"},
+    ],
+)
+def test_it_learns_what_can_be_learned(tmp_path, options):
+    steps = 200 if options["kind"] == "alphago" else 120
+    assert train(tmp_path / "run", **SMALL | {"batch_size": 64, "steps": steps, "validate_every": 1000, "ema": 0.9} | options) == 0
+    network, description = weights.load(tmp_path / "run" / training.WEIGHTS)
+    planes, targets = Synthetic(200, seed=7).batch(0)
+    with torch.no_grad():
+        right = (network(planes.float()).argmax(1) == targets).float().mean().item()
+    assert right > 0.6  # a guess is right once in 361 times
+    assert description["accuracy"]["top1"] == pytest.approx(right, abs=0.12)
+    assert description["accuracy"]["positions"] == 128
+    assert description["accuracy"]["step"] == description["steps"] == steps
+    assert description["positions"] == 64 * steps
+    assert description["data"] == {"file": "games.gpk"}  # the file's name, not where it lay
+    assert description["training"]["seed"] == 3
+
+
+def test_a_run_leaves_what_the_docstring_lists(tmp_path, pictures):
+    train(tmp_path / "run", **SMALL, steps=12)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    events = {name for name in names if name.startswith("events.out.tfevents.")}
+    assert names - events == {training.CHECKPOINT, training.WEIGHTS, "metrics.jsonl", "curves.png"}
+    assert len(events) == 1
+    assert [(line["kind"], line["step"]) for line in lines(tmp_path / "run")] == [
+        ("train", 5), ("train", 10), ("validation", 10), ("validation", 12),
+    ]  # fmt: skip
+    picture = (tmp_path / "run" / "curves.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", picture[16:24])[0] > 800
+    average = {name: tensor for name, tensor in tensors(tmp_path / "run").items() if name.startswith("average/")}
+    saved = load_file(tmp_path / "run" / training.WEIGHTS)
+    assert {name.removeprefix("average/") for name in average} == set(saved)
+    assert all(torch.equal(tensor, saved[name.removeprefix("average/")]) for name, tensor in average.items())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("options", [{}, {"kind": "alphago", "optimizer": "sgd", "precision": "float32", "ema": 0.0}])
+@pytest.mark.parametrize("stop", [1, 8, 10])
+def test_stopped_by_a_signal_and_resumed_it_is_the_same_run(tmp_path, options, stop, capsys):
+    options = SMALL | {"steps": 17} | options
+    assert train(tmp_path / "straight", **options) == 0
+    events = {stop: lambda: os.kill(os.getpid(), signal.SIGINT)}
+    assert train(tmp_path / "broken", events=events, **options) == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    state = training.load_checkpoint(tmp_path / "broken" / training.CHECKPOINT)
+    assert state.counters.step == stop + 1  # the step in hand was finished
+    assert "--resume" in capsys.readouterr().err
+    assert train(tmp_path / "broken", resume=True) == 0
+    assert_same_run(tmp_path / "straight", tmp_path / "broken")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_second_signal_ends_at_once(tmp_path):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", events={3: twice}, **SMALL, steps=10)
+    assert train(tmp_path / "run", resume=True) == 0  # from the checkpoint of the start
+    train(tmp_path / "straight", **SMALL, steps=10)
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
+def command(out: Path, *more: str, processes: int = 1) -> list[str]:
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    return [sys.executable, *start, "-m", "tests.synthetic", "--out", str(out), *options, *more]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_killed_without_warning_it_goes_on_as_if_nothing_had_happened(tmp_path):
+    """SIGKILL at step 13, after a checkpoint at every step but the last; a checkpoint half written lies about as well."""
+    killed = subprocess.run(command(tmp_path / "killed", "--steps=17", "--save-every=0", "--kill-at=13"), cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert training.load_checkpoint(tmp_path / "killed" / training.CHECKPOINT).counters.step == 13
+    (tmp_path / "killed" / f".{training.CHECKPOINT}.0000.part").write_bytes(b"half")
+    with open(tmp_path / "killed" / "metrics.jsonl", "ab") as file:  # written after the checkpoint
+        file.write(b'{"kind": "train", "step": 15, "positions": 240}\n{"kind": "tr')
+    assert train(tmp_path / "killed", resume=True) == 0
+    train(tmp_path / "straight", **SMALL, steps=17)
+    assert_same_run(tmp_path / "straight", tmp_path / "killed")
+
+
+def test_two_processes_make_the_same_network_as_one(tmp_path):
+    more = ["--kinds", "alphago", "residual", "--steps=10", "--precision=float32", "--save-every=0"]
+    done = subprocess.run(command(tmp_path / "two", *more, processes=2), cwd=ROOT, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    for kind in ("alphago", "residual"):
+        train(tmp_path / f"one-{kind}", **SMALL, kind=kind, steps=10, precision="float32")
+        steps = [(line["kind"], line["step"]) for line in lines(tmp_path / f"two-{kind}")]
+        assert steps == [("train", 5), ("train", 10), ("validation", 10)]
+    # On CPUs batch normalisation sees its own part of the batch only: near, but not the same.
+    losses = [lines(tmp_path / f"{count}-residual")[-1]["loss"] for count in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    one, two = tensors(tmp_path / "one-alphago"), tensors(tmp_path / "two-alphago")
+    for name, tensor in one.items():
+        np.testing.assert_allclose(two[name], tensor, rtol=1e-3, atol=1e-5, err_msg=name)
+    for mine, theirs in zip(lines(tmp_path / "one-alphago"), lines(tmp_path / "two-alphago"), strict=True):
+        assert (mine["kind"], mine["step"]) == (theirs["kind"], theirs["step"])
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert mine["top1"] == pytest.approx(theirs["top1"])
+
+
+def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    pass_a_second = dict.fromkeys(range(100), lambda: now.__setitem__(0, now[0] + 1))
+    assert (
+        train(tmp_path / "run", events=pass_a_second, **SMALL | {"max_minutes": 0.5, "warmup_steps": 0, "log_every": 1, "final_lr": 0.0})
+        == 0
+    )
+    rates = [line["lr"] for line in metrics.read(tmp_path / "run") if line["kind"] == "train"]
+    assert len(rates) == 30
+    # a step starts after 0, 1 … 29 of 30 seconds
+    expected = [SMALL["lr"] * min(1, max(1, 20 * s / 30)) * (1 + math.cos(math.pi * s / 30)) / 2 for s in range(30)]
+    assert rates == pytest.approx(expected)
+
+
+def test_it_says_so_when_the_loss_is_lost_and_keeps_what_was_good(tmp_path):
+    options = SMALL | {"optimizer": "sgd", "lr": 100.0, "warmup_steps": 0, "grad_clip": 0.0, "kind": "alphago", "precision": "float32"}
+    with pytest.raises(TrainingError, match="smaller --lr"):
+        train(tmp_path / "run", **options, steps=500, save_every=0)
+    assert all(torch.isfinite(tensor).all() for name, tensor in tensors(tmp_path / "run").items() if name.startswith("network/"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Starting, resuming, refusing
+
+
+def test_a_folder_in_use_is_not_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for resume, sentence in ((False, "is not empty; --resume"), (True, "holds no run to resume")):
+        with pytest.raises(TrainingError, match=sentence):
+            train(tmp_path, resume=resume, **SMALL, steps=5)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_resume_of_nothing_starts(tmp_path):
+    assert train(tmp_path / "run", resume=True, **SMALL, steps=2) == 0
+    assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 2
+
+
+def test_a_finished_run_can_be_prolonged_but_not_changed(tmp_path, capsys):
+    run = tmp_path / "run"
+    train(run, **SMALL, steps=6)
+    before = (run / training.CHECKPOINT).read_bytes()
+    assert train(run, resume=True, **SMALL) == 0
+    assert "already finished, at step 6" in capsys.readouterr().err
+    assert (run / training.CHECKPOINT).read_bytes() == before
+    for changes in ({"filters": 16}, {"seed": 4}, {"lr": 1e-3}, {"batch_size": 32}, {"kind": "alphago"}):
+        (name,) = changes
+        with pytest.raises(TrainingError, match=f"started with --{name.replace('_', '-')} .*--init"):
+            train(run, resume=True, **SMALL | changes)
+    assert train(run, resume=True, steps=8) == 0
+    assert training.load_checkpoint(run / training.CHECKPOINT).counters.step == 8
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data.replace(b"counters", b"countess")]
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    train(tmp_path / "run", **SMALL, steps=2)
+    path = tmp_path / "run" / training.CHECKPOINT
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TrainingError, match="cannot be read as a checkpoint"):
+        train(tmp_path / "run", resume=True)
+
+
+def test_starting_from_given_weights(tmp_path):
+    train(tmp_path / "first", **SMALL, steps=4)
+    source = str(tmp_path / "first" / training.WEIGHTS)
+    network, config = training.initial_network(source, TrainingConfig(steps=1, lr=0.0, ema=0.0), {"filters": 8})
+    assert (config.planes, config.filters, config.layers, config.kind) == ("alphago4", 8, 3, "residual")
+    train(tmp_path / "second", initial=network, **SMALL | {"lr": 0.0, "steps": 1})
+    for name, parameter in network.named_parameters():
+        assert torch.equal(tensors(tmp_path / "second")[f"network/{name}"], parameter)
+    with pytest.raises(TrainingError, match="has --layers 3, the options ask for 5"):
+        training.initial_network(source, TrainingConfig(), {"layers": 5})
+    weights.save(tmp_path / "folded.safetensors", network.folded(), {})
+    with pytest.raises(TrainingError, match="folded away"):
+        training.initial_network(str(tmp_path / "folded.safetensors"), TrainingConfig(), {})
+
+
+def pack_random_games(folder: Path, out: Path, seed: int) -> None:
+    """Packs a few games of stones put anywhere, enough games that each split has some."""
+    chance = np.random.default_rng(seed)
+    folder.mkdir()
+    for number in range(60):
+        points = chance.permutation(361)[:30]  # too few for a capture, so all of them are legal
+        moves = "".join(f";{'BW'[i % 2]}[{point_to_sgf(int(point), 19)}]" for i, point in enumerate(points))
+        (folder / f"{number:03}.sgf").write_text(f"(;FF[4]GM[1]SZ[19]KM[6.5]{moves})")
+    games.pack([folder], out)
+
+
+def run_command(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    return training.run(parser.parse_args(list(arguments)))
+
+
+def test_the_command_on_packed_games(tmp_path, capsys):
+    """Start, go on, start from the weights: with real batches, and the facts of the games in the weights' description."""
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    pack_random_games(tmp_path / "other", tmp_path / "other.gpk", 2)
+    source, run = str(tmp_path / "games.gpk"), str(tmp_path / "run")
+    options = ["--planes=alphago12", "--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1"]
+    assert run_command(source, "--out", run, *options, "--steps=3", "--validation-positions=40") == 0
+    description = weights.load(tmp_path / "run" / training.WEIGHTS)[1]
+    assert description["data"]["file"] == "games.gpk"
+    assert description["data"]["games"] == 60
+    assert description["data"]["splits"]["validation"] * 30 >= description["accuracy"]["positions"]
+    assert str(tmp_path) not in json.dumps(description)
+    with pytest.raises(TrainingError, match=r"other\.gpk holds other games"):
+        run_command(str(tmp_path / "other.gpk"), "--out", run, "--resume")
+    assert run_command("--out", run, "--resume", "--steps=5") == 0  # the games are where they were
+    assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 5
+    leg = str(tmp_path / "leg")
+    assert run_command(str(tmp_path / "other.gpk"), "--out", leg, "--init", f"{run}/{training.WEIGHTS}", *options[3:], "--steps=1") == 0
+    description = weights.load(tmp_path / "leg" / training.WEIGHTS)[1]
+    assert description["data"]["init"] == training.WEIGHTS
+    assert description["network"]["planes"] == "alphago12"
+    with pytest.raises(TrainingError, match="no packed games given"):
+        run_command("--out", str(tmp_path / "new"), *options)
+    with pytest.raises(TrainingError, match="--device abacus"):
+        run_command(source, "--out", str(tmp_path / "new"), "--device=abacus", *options)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lr": -1.0}, "--lr is -1.0, expected 0 to 100"),
+        ({"lr": math.nan}, "--lr is nan"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"decay": "step"}, "--decay is 'step', expected one of cosine"),
+        ({"planes": "alphago49"}, "--planes is 'alphago49', expected one of .*alphago48"),
+        ({"filters": 0}, "filters is 0"),
+        ({"layers": 5000}, "layers is 5000"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, sentence):
+    with pytest.raises(TrainingError, match=sentence):
+        TrainingConfig(**options).network()
+
+
+def test_the_command_line_has_every_option():
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    args = parser.parse_args(["g.gpk", "--out", "run", "--batch-size", "64", "--decay", "half-every", "--max-minutes", "1.5", "--compile"])
+    assert (args.games, args.out, args.resume, args.init) == ("g.gpk", "run", False, None)
+    assert {name: value for name, value in vars(args).items() if name not in ("games", "out", "resume", "init")} == {
+        "batch_size": 64, "decay": "half-every", "max_minutes": 1.5, "compile": True,
+    }  # fmt: skip
+    for field in dataclasses.fields(TrainingConfig):
+        assert f"--{field.name.replace('_', '-')}" in parser.format_help()
+    with pytest.raises(SystemExit):
+        parser.parse_args(["g.gpk", "--out", "run", "--kind", "dense"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The pieces
+
+
+def test_learning_rates_by_steps_do_not_see_the_clock():
+    config = TrainingConfig(steps=1000, max_minutes=5, lr=1.0, warmup_steps=9, final_lr=0.1)
+    assert learning_rate(config, 500, 1e9) == learning_rate(config, 500, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"decay": "constant"}, {0: 0.1, 4: 0.5, 9: 1, 500: 1, 1000: 1}),
+        ({"decay": "linear"}, {500: 0.55, 1000: 0.1, 2000: 0.1}),
+        ({"decay": "cosine"}, {0: 0.1, 250: 0.1 + 0.9 * (1 + 0.5**0.5) / 2, 500: 0.55, 1000: 0.1}),
+        ({"decay": "half-every", "half_every": 300}, {299: 1, 300: 0.5, 899: 0.25, 900: 0.125}),
+        ({"decay": "constant", "warmup_steps": 999}, {0: 0.001, 25: 0.5, 50: 1}),  # at most a twentieth of the run
+    ],
+)
+def test_learning_rates(options, expected):
+    config = TrainingConfig(**{"steps": 1000, "lr": 1.0, "warmup_steps": 9, "final_lr": 0.1} | options)
+    assert {step: learning_rate(config, step, 0.0) for step in expected} == pytest.approx(expected)
+
+
+def test_only_convolutions_are_decayed():
+    network = PolicyNetwork(TrainingConfig(**SMALL).network())
+    optimizer = training.make_optimizer(TrainingConfig(**SMALL, weight_decay=0.5), network, torch.device("cpu"))
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    decayed = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
+    assert decayed == {"first.conv.weight", "tower.0.conv.weight", "tower.1.conv.weight", "output.weight"}
+
+
+def test_the_average_is_the_moving_average():
+    network = PolicyNetwork(TrainingConfig(**SMALL).network())
+    average = training.Average(network, 0.4)
+    expected = 0.0
+    for step, value in enumerate([1.0, 5.0, -2.0, 3.0, 3.5, 9.0, 1.0, 2.0]):
+        with torch.no_grad():
+            network.point_bias.fill_(value)
+            network.first.norm.running_mean.fill_(value)
+            network.first.norm.num_batches_tracked.fill_(step)
+        decay = min(0.4, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        average.update(step)
+        torch.testing.assert_close(average.network.point_bias, torch.full((19, 19), expected))
+        torch.testing.assert_close(average.network.first.norm.running_mean, torch.full((8,), expected))
+        assert average.network.first.norm.num_batches_tracked == step
+        assert (network.point_bias == value).all()
+
+
+def test_long_gradients_are_cut(tmp_path):
+    options = SMALL | {
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "lr": 1.0,
+        "warmup_steps": 0,
+        "weight_decay": 0.0,
+        "precision": "float32",
+        "steps": 1,
+    }
+    moved = {}
+    for clip in (0.0, 0.01):
+        train(tmp_path / str(clip), **options, grad_clip=clip)
+        torch.manual_seed(SMALL["seed"])
+        start = {name: value.detach() for name, value in PolicyNetwork(TrainingConfig(**SMALL).network()).named_parameters()}
+        end = tensors(tmp_path / str(clip))
+        moved[clip] = math.sqrt(sum(float((end[f"network/{name}"] - value).square().sum()) for name, value in start.items()))
+    assert moved[0.01] == pytest.approx(0.01, rel=1e-3)
+    assert moved[0.0] > 0.05
+
+
+def test_measuring_against_a_count_by_hand():
+    torch.manual_seed(2)
+    network = PolicyNetwork(PolicyConfig(planes="alphago4", in_planes=4, filters=5, layers=2))
+    batches = [Synthetic(7, seed=4).batch(0), Synthetic(3, seed=4).batch(1)]
+    result = training.measure(network, [(*batch, None) for batch in batches], torch.device("cpu"), torch.float32)
+    loss, top1, top5 = [], [], []
+    for planes, targets in batches:
+        for position, target in zip(planes, targets.tolist(), strict=True):
+            scores = network(position[None].float())[0].detach().double().numpy()
+            loss.append(np.log(np.exp(scores).sum()) - scores[target])
+            better = (scores > scores[target]).sum()
+            top1.append(better < 1)
+            top5.append(better < 5)
+    assert result == pytest.approx({"loss": np.mean(loss), "top1": np.mean(top1), "top5": np.mean(top5), "positions": 10}, abs=1e-4)
+    with pytest.raises(TrainingError, match="validation split holds no position"):
+        training.measure(network, [], torch.device("cpu"), torch.float32)
+
+
+def test_bytes_become_numbers_of_the_same_value():
+    planes = torch.tensor([0, 1, 255, -1], dtype=torch.int16)
+    for kind in (torch.uint8, torch.int8):
+        moved, _ = training.to_device(planes.to(kind).reshape(1, 1, 2, 2), torch.zeros(1), torch.device("cpu"), torch.bfloat16)
+        assert moved.dtype == torch.bfloat16
+        assert moved.flatten().tolist() == [float(value) for value in planes.to(kind).tolist()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Metrics
+
+
+def test_records_for_tensorboard_byte_by_byte(monkeypatch, tmp_path):
+    """Two records as tensorboard 2.21's own writer made them."""
+    assert metrics._crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    monkeypatch.setattr(metrics.time, "time", lambda: 1.5)
+    records = metrics._record(metrics._event(file_version="brain.Event:2"))
+    records += metrics._record(metrics._event(step=300, tag="train/loss", value=2.5))
+    assert records.hex() == (
+        "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c"
+        "2100000000000000017becf609000000000000f83f10ac022a130a110a0a747261696e2f6c6f73731500002040b4ca3a3b"
+    )
+
+
+def test_metrics_of_a_run_that_goes_on(tmp_path, pictures):
+    with metrics.Metrics(tmp_path) as log:
+        log.write("train", 5, positions=10, loss=1.25, top1=0.5, note="text is for people")
+        kept = log.position()
+        log.write("train", 10, positions=20, loss=1.0, top1=0.5)
+    with metrics.Metrics(tmp_path, keep=kept, step=5) as log:
+        log.write("train", 10, positions=20, loss=0.5, top1=0.75)
+    records = metrics.read(tmp_path)
+    assert [(record["step"], record["loss"]) for record in records] == [(5, 1.25), (10, 0.5)]
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "tra')
+    assert metrics.read(tmp_path) == records
+    assert metrics.draw(tmp_path)
+
+
+def test_nothing_to_draw_yet(tmp_path, pictures):
+    with metrics.Metrics(tmp_path):
+        pass
+    assert not metrics.draw(tmp_path)
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_metrics_are_json(tmp_path):
+    train(tmp_path / "run", **SMALL, steps=5)
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
+        assert {"kind", "step", "positions", "loss", "top1", "elapsed"} <= json.loads(line).keys()
