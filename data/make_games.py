@@ -101,7 +101,10 @@ def main() -> int:
     parser.add_argument("--gnugo", default=shutil.which("gnugo") or "/usr/games/gnugo", help="the program")
     args = parser.parse_args()
     if not Path(args.gnugo).exists():
-        print(f"GNU Go was not found at {args.gnugo}: install it (Debian: apt-get install gnugo) or say where it is with --gnugo", file=sys.stderr)
+        print(
+            f"GNU Go was not found at {args.gnugo}: install it (Debian: apt-get install gnugo) or say where it is with --gnugo",
+            file=sys.stderr,
+        )
         return 1
     work = args.out.with_name(args.out.name + ".games")
     work.mkdir(parents=True, exist_ok=True)

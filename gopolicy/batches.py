@@ -99,6 +99,7 @@ def draw_samples(
         for i in range(PER_GAME):
             chosen[i] = order[(group * PER_GAME + i) % count]
         chosen.sort()
+        game_key = mixed_with(game_key, uint64(group))  # a group's symmetries are its own
         for i in range(PER_GAME):
             game_key = mixed(game_key + uint64(_GOLDEN))
             out_games[k * PER_GAME + i] = games[g]

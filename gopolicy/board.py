@@ -394,7 +394,8 @@ def set_stones(state: Any, colours: Any) -> Any:
 
     Returns -1, or a point of a chain that has no liberty (the state is then of no use).
     """
-    size, stride = state.size, state.stride
+    size = state.size
+    stride = size + 1
     clear(state, size)
     for point in range(size * size):
         colour = colours[point]
@@ -455,7 +456,7 @@ def is_surrounded(state: Any, cell: Any, colour: Any) -> Any:
 @compiled(uint64(State, int64, int64))
 def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
-        return uint64(cell - state.stride - 1)
+        return uint64(max(cell - state.stride - 1, 0))  # the first cell has none; cell 0 is border
     if direction == 1:
         return uint64(cell - state.stride + 1)
     if direction == 2:

@@ -52,10 +52,11 @@ def point_from_gtp(vertex: str, size: int) -> int:
         return PASS
     column = VERTEX_LETTERS.find(text[:1]) if text else -1
     digits = text[1:]
-    if column < 0 or column >= size or not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits[:4]) <= size:
+    line = int(digits[-4:]) if digits.isascii() and digits.isdigit() and not digits[:-4].strip("0") else 0
+    if not 0 <= column < size or not 1 <= line <= size:
         last = VERTEX_LETTERS[size - 1]
         raise GoPolicyError(f"{vertex!r} is no point of a {size}x{size} board: A1 to {last}{size} (without I), or pass")
-    return (size - int(digits[:4])) * size + column
+    return (size - line) * size + column
 
 
 def point_to_gtp(point: int, size: int) -> str:

@@ -447,6 +447,8 @@ class PackedGames:
                 raise GamesError(f"{path} is cut off or was altered in its section {listed['name']!r}: pack the games again")
             sections[listed["name"]] = np.frombuffer(part, dtype=dtype)
             at += size
+        if at != len(data):
+            raise GamesError(f"{path} has {len(data) - at} bytes behind its end: pack the games again")
         if sections["facts"].dtype != FACTS:
             raise GamesError(f"{path} was packed by another version of this program: pack the games again")
         return cls(sections, about)

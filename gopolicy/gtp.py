@@ -38,7 +38,6 @@ MIRRORS = (1, 8)  # numbers of symmetries that --symmetries takes
 # A tab is a blank; every other control character is dropped (specification, 2.2 and 3.1).
 _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
-_LONGEST = 40  # characters of a number
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
 
 Number = TypeVar("Number", int, float)
@@ -275,7 +274,7 @@ def _colour(word: str) -> int:
 
 
 def _number(word: str) -> float:
-    value = float(word) if len(word) <= _LONGEST and _NUMBER.fullmatch(word) else math.inf
+    value = float(word) if _NUMBER.fullmatch(word) else math.inf
     if not math.isfinite(value):
         raise GtpError("syntax error")
     return value
@@ -285,7 +284,7 @@ def _whole(word: str) -> int:
     digits = word[1:] if word[:1] in ("+", "-") else word
     if not (digits.isascii() and digits.isdigit()):
         raise GtpError("syntax error")
-    return int(word[:_LONGEST])  # what is longer is too large for everything
+    return int(word[:40])  # what is longer is too large for everything, and Python refuses to read it
 
 
 def explain(error: Exception) -> str:

@@ -71,6 +71,11 @@ class Policy:
         folded = network.folded().requires_grad_(False).to(device)
         self.network: PolicyNetwork = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def logits(self, planes: Tensor) -> Tensor:
+        """The network's answer: planes (B, P, N, N) float32 → (B, N*N) float32."""
+        answer: Tensor = self.network(planes)
+        return answer
+
     @torch.inference_mode()
     def _probabilities(self, boards: Sequence[Board], symmetries: int) -> list[npt.NDArray[np.float32]]:
         check_symmetries(symmetries)

@@ -4,27 +4,27 @@ sgfmill reads the grammar (its tokeniser); around it this room mends what real f
 for setup stones, stray brackets, unclosed games, komi in hundredths … What cannot be mended with certainty is refused
 with an ``SgfError`` whose ``kind`` says why, so that a batch can count:
 
-    ========================  ======================================================================================
+    ========================  =========================================================================================
     kind                      what was met
-    ========================  ======================================================================================
+    ========================  =========================================================================================
     no-file                   the path cannot be read
     not-sgf                   no SGF game in it: empty, another format, plain text
-    malformed                 brackets, parentheses or nodes that can be read in more than one way
+    malformed                 brackets, parentheses or nodes that can be read in more than one way (never cut)
     not-go                    ``GM`` says another game
-    size                      the board is not square, or not 2 to 25 lines
+    size                      the board is not square, not 2 to 25 lines, or plainly not the 19 that a missing SZ means
     bad-point                 a move or a setup stone outside the board
     bad-setup                 setup stones that leave a chain without liberties, or one point set twice
     late-setup                stones put on or taken off the board after the first move
-    handicap-without-stones   ``HA`` of 2 or more, no stones, and no convention that says where they stood
+    handicap-without-stones   ``HA`` of 2 or more, too few stones, and no convention that says where they stood
     illegal-move              an occupied point, a suicide, or a ko retaken at once
     too-long                  more than ``MAX_MOVES`` moves
-    ========================  ======================================================================================
+    ========================  =========================================================================================
 
 Glossary
     main line     the first child at every branch: all that stands before the first ``)`` outside a value
     head          the nodes before the first move
     value         the bytes between ``[`` and ``]``, escapes untouched
-    fault         a reason to refuse a game, which ``illegal="cut"`` turns into the end of its moves
+    fault         what is wrong from some move on; with ``illegal="cut"`` the moves before it are kept
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, colou
 from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
 
 MAX_MOVES = 10_000  # the longest real games have about 600
+MAX_FACT = 500  # bytes of a name, a date …: what is longer is cut
 MAX_VALUES = 200_000  # of a main line: keeps the memory of one file bounded
 
 Illegal = Literal["refuse", "cut"]
@@ -352,7 +353,7 @@ class _Reader:
         """Goes to the start of the next game; a file that lost it must not be read from its first variation on."""
         found = _START.search(self.data, self.position)
         self.start = found.start() if found else len(self.data)
-        lost = _LOST_START.search(self.data, self.position, self.start)
+        lost = _LOST_START.search(self.data, 0, self.start) if self.position == 0 else None
         if lost:
             self.start = lost.start()
             self.data = self.data[: self.start] + b"(;" + self.data[self.start + len(lost[0].strip()) :]
@@ -410,7 +411,7 @@ class _Reader:
             if kind == "I":
                 ident = text
             elif kind == "V" and (b"[" in text or (len(text) > 2 and ident in _POINTS)):
-                found = _POINT_AND_MORE.match(text) if ident in _POINTS else _SWALLOWED.search(text)
+                found = _POINT_AND_MORE.match(text) if ident in _POINTS else _SWALLOWED.search(text, max(0, len(text) - 80))
                 if found:
                     cut = found.end() if ident in _POINTS else found.start()
                     at = self._spans()[index][0] + 1 + cut
@@ -489,8 +490,10 @@ def _is_branched(data: bytes, start: int, depth: int) -> bool:
     """Whether all parentheses are closed or else every branch of the main line, ``depth`` deep, has its variations.
 
     Where a ")" was lost inside the main line, the next variation looks like its continuation, and the branch that the
-    variation belongs to has one child alone.
+    variation belongs to has one child alone. Where the file is cut off, that is why there are too few.
     """
+    if data[-64:].rstrip(_BLANKS)[-1:] != b")":
+        return True
     children = [0] * (depth + 1)  # of the main line's node at each depth
     level, lowest = 0, len(data)
     for found in _VALUE_OR_PAREN.finditer(data, start):
@@ -511,6 +514,8 @@ def _next_start(data: bytes, start: int, end: int) -> int:
 
     That is inside it if a ")" is missing, so that the next root stands among its variations.
     """
+    if not _START.search(data, end):
+        return -1
     after = _game_end(data, start)
     root = _ROOT_NODE.search(data, max(end, start + 1), after if after >= 0 else len(data))
     return root.start() if root else after
@@ -556,6 +561,12 @@ _CODECS = {
     for charset in charsets.split()
 }
 _SINGLE_BYTE = re.compile(r"(?:windows-|cp)?125\d|iso[-_]?8859[-_]\d+|latin[-_]?\d|koi8[-_][ru]|mac[-_]\w+|tis-620|us-ascii|ascii")
+_WIDE: dict[tuple[bool, ...], str] = {  # by the bytes of four that are mostly 0
+    (True, False, True, False): "utf-16-be",
+    (False, True, False, True): "utf-16-le",
+    (True, True, True, False): "utf-32-be",
+    (False, True, True, True): "utf-32-le",
+}
 _SEVEN_BIT = ("iso2022_jp_ext", "iso2022_kr", "hz")
 _MULTI_BYTE = ("gb18030", "cp932", "cp949", "cp950", "big5hkscs", "euc_jp", *_SEVEN_BIT)
 # Bytes of the common characters: GB level 1, kana and JIS level 1, Hangul, Big5 level 1.
@@ -596,12 +607,12 @@ def _as_utf8(data: bytes) -> bytes:
     """
     if data.startswith(codecs.BOM_UTF8):
         return data[3:]
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        wide = "utf-32" if data.startswith(codecs.BOM_UTF32_LE) else "utf-16"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        wide = "utf-32" if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) else "utf-16"
         return data.decode(wide, "replace").encode("utf-8", "replace")
-    even, odd = data[0:400:2].count(0), data[1:400:2].count(0)
-    if max(even, odd) > 20 + 3 * min(even, odd) or max(even, odd) * 3 > len(data[:400]) > 3 * min(even, odd):
-        return data.decode("utf-16-be" if even > odd else "utf-16-le", "replace").encode("utf-8", "replace")
+    zeros = [3 * data[offset:400:4].count(0) > len(data[offset:400:4]) for offset in range(4)]
+    if tuple(zeros) in _WIDE:
+        return data.decode(_WIDE[tuple(zeros)], "replace").encode("utf-8", "replace")
 
     found = _CHARSET.search(data)
     codec = _codec(found[1].decode("latin-1").lower()) if found else ""
@@ -725,11 +736,11 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
     for node in game.nodes:
         for ident, values in node:
             if values:
-                facts.setdefault(ident, values[0])
+                facts.setdefault(ident, values[0][:MAX_FACT])
                 if ident in _MARKS:
-                    marks += values
+                    marks += [value[:MAX_FACT] for value in values]
                 elif ident == b"SZ":
-                    sizes.update(value.strip() for value in values)
+                    sizes.update(value[:MAX_FACT].strip() for value in values)
     if game is NOT_SGF:
         raise SgfError(f"{label}: there is no SGF game in it: a game starts with '(;'", "not-sgf")
     if facts.get(b"GM", b"1").strip() not in (b"1", b"", b"01", b"Go", b"go"):
@@ -894,7 +905,7 @@ def _handicap_points(handicap: int, placed: int, moves: list[Stone], convention:
     begun = [colour for colour, _ in moves[: 2 * handicap]]
     if convention and set(begun[::2]) == {WHITE} and WHITE not in begun[1::2]:
         return [point_from_sgf(point, 19) for point in convention.split()]
-    reason = f"HA[{handicap}], but {placed or 'no'} handicap stones: nothing says where they stood"
+    reason = f"HA[{handicap}], but {f'only {placed}' if placed else 'no'} handicap stones: nothing says where they stood"
     raise SgfError(f"{label}: {reason}", "handicap-without-stones")
 
 

@@ -33,13 +33,13 @@ say("\n1. An archive of games becomes packed games. These are of the program GNU
 gopolicy("pack", archive, "--out", "runs/demo/games.gpk")
 
 say("\n2. A small network learns to predict their moves. Watch the accuracy (top-1) in the validation lines: games it never saw.")
-size = "--filters 32 --layers 6 --batch-size 128 --lr 0.004 --validate-every 100 --max-minutes " + str(minutes)
+size = "--filters 32 --layers 6 --batch-size 128 --lr 0.004 --validate-every 50 --max-minutes " + str(minutes)
 gopolicy("train", "runs/demo/games.gpk", "--out", "runs/demo/run", *size.split())
 
 say("\n3. The network that comes with the package was trained for longer, on games of strong players.")
-say("   Its likeliest moves in a position of one of the games, and the move that was played:")
+say("   Its likeliest moves in a position of one of these games, and the move that was played:")
 with tarfile.open(ROOT / archive) as games:
-    member = games.extractfile(sorted(games.getnames())[0])
+    member = games.extractfile("gnugo-selfplay/0034.sgf")
     assert member is not None
     (folder / "game.sgf").write_bytes(member.read())
 gopolicy("top", "runs/demo/game.sgf", "--move", "57", "-k", "5")

@@ -28,7 +28,7 @@ READY = VENV / "gopolicy-ready"  # written last: there is no such file in an env
 # Settings of the surroundings that would lead Python or pip out of the environment. Others, as of proxies and mirrors, stay.
 ASTRAY = ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
 # What pip says in its many words when the index cannot be reached.
-NO_NETWORK = ("NewConnectionError", "ConnectTimeout", "NameResolution", "ProxyError", "Read timed out", "SSLError", "from versions: none")
+NO_NETWORK = ("NewConnectionError", "ConnectTimeout", "NameResolution", "ProxyError", "Read timed out", "SSLError")
 
 
 class SetUpError(Exception):
@@ -139,23 +139,24 @@ def install(pip: Sequence[str], *what: str) -> None:
             raise
     progress.end()
     if process.returncode:
-        text = "\n".join(line for line in said[-12:] if line)
-        if any(sign in line for line in said for sign in NO_NETWORK):
+        unreached = next((line for line in said if any(sign in line for sign in NO_NETWORK)), None)
+        if unreached:
             raise SetUpError(
-                f"{text}\n\npip could not reach its package index. The first set-up needs the network (later starts do not): connect, "
-                "or tell pip of a proxy or a mirror (HTTPS_PROXY, PIP_INDEX_URL), and run the same command again."
+                "pip could not reach its package index. The first set-up needs the network (later starts do not): connect, or tell pip "
+                f"of a proxy or a mirror (HTTPS_PROXY, PIP_INDEX_URL), and run the same command again.\npip said: {unreached[:300]}"
             )
+        text = "\n".join(line for line in said[-12:] if line)
         raise SetUpError(f"{text}\n\npip could not install what the project needs: its last lines stand above.")
 
 
 class Progress:
-    """One line, rewritten in place on a terminal; elsewhere a new line every ten seconds."""
+    """One line, rewritten in place on a terminal; elsewhere a new line when there is news, at most every ten seconds."""
 
     def __init__(self) -> None:
         self.text, self.count = "starting pip", 0
         self._began = time.monotonic()
         self._next = self._began + (0 if sys.stderr.isatty() else 10)
-        self._length = 0
+        self._length, self._said = 0, ""
 
     def show(self) -> None:
         now = time.monotonic()
@@ -168,9 +169,9 @@ class Progress:
             sys.stderr.write("\r" + text.ljust(self._length))
             sys.stderr.flush()
             self._length, self._next = len(text), now + 0.2
-        else:
+        elif self.text != self._said:
             say(text)
-            self._next = now + 10
+            self._said, self._next = self.text, now + 10
 
     def end(self) -> None:
         if self._length:

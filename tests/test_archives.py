@@ -12,6 +12,7 @@ import struct
 import tarfile
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 import py7zr
@@ -68,7 +69,7 @@ PACKERS = {
 
 
 def read(*paths: Path) -> tuple[dict[str, bytes], list[Refused]]:
-    """Members by name (with "/" after each path of ``paths`` cut off), and what was refused."""
+    """Members by name, and what was refused."""
     found, refused = {}, []
     for item in members(paths):
         if isinstance(item, Refused):
@@ -111,7 +112,6 @@ def test_xz_with_padding_between_streams(tmp_path: Path) -> None:
     path = tmp_path / "game.sgf.xz"
     path.write_bytes(lzma.compress(b"one") + bytes(8) + lzma.compress(b"two") + bytes(4))
     assert read(path) == ({str(tmp_path / "game.sgf"): b"onetwo"}, [])
-    assert lzma.open(path).read() == b"onetwo"
 
 
 def test_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -160,7 +160,6 @@ def test_names_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_names_in_7z(tmp_path: Path) -> None:
     path = tmp_path / "a.7z"
-    packed = sevenzip_bytes({"xx/up.sgf": b"1", "ok.sgf": b"5"})
     with py7zr.SevenZipFile(path, "w") as archive:
         archive.writestr(b"1", "xx/up.sgf")
         archive.writestr(b"5", "ok.sgf")
@@ -168,10 +167,7 @@ def test_names_in_7z(tmp_path: Path) -> None:
     data = path.read_bytes()
     evil = data.replace("xx/up.sgf".encode("utf-16-le"), "../up.sgf".encode("utf-16-le"))
     assert evil != data
-    assert packed  # the plain way works
     # The header's checksum must fit again: at 12 its own over bytes 12 to 32, at 28 that of the header.
-    import zlib
-
     offset, size = struct.unpack_from("<QQ", evil, 12)
     header = evil[32 + offset : 32 + offset + size]
     start = struct.pack("<QQL", offset, size, zlib.crc32(header))
@@ -363,19 +359,19 @@ def test_any_damage_is_reported_and_the_walk_goes_on(tmp_path: Path, name: str) 
     noticed = 0
     for index in range(0, len(whole), max(1, len(whole) // 150)):
         path.write_bytes(whole[:index] + bytes([whole[index] ^ 0x55]) + whole[index + 1 :])
-        found, refused = read(path, after)
-        assert found.pop(str(after)) == b"(;)"
-        # Labels can be damaged unnoticed; contents cannot, in formats with checksums.
-        assert set(found.values()) <= set(GAMES.values()) or name.startswith("a.tar")
-        noticed += bool(refused)
+        items = list(members([path, after]))
+        assert items.pop() == Member(str(after), b"(;)")
+        # Contents cannot be damaged unnoticed, but gzip notices at its end only.
+        assert {item.data for item in items if isinstance(item, Member)} <= set(GAMES.values()) or name == "a.tar.gz"
+        noticed += any(isinstance(item, Refused) for item in items)
     assert noticed > 20
 
 
 def test_an_iteration_that_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "a.7z"
-    path.write_bytes(sevenzip_bytes({f"{number}.sgf": os.urandom(3000) for number in range(3000)}))
+    path.write_bytes(sevenzip_bytes({f"{number}.sgf": os.urandom(3000) for number in range(800)}))
     before = threading.active_count()
-    for taken in (1, 700):
+    for taken in (1, 300):
         walk = members([path])
         for _ in range(taken):
             assert isinstance(next(walk), Member)

@@ -94,7 +94,6 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_links(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
-    assert links
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 

@@ -228,7 +228,10 @@ def test_setup(data: bytes, setup: str, to_play: int, moves: str) -> None:
     assert (stones(record), record.to_play, shown(record)) == (setup, to_play, moves)
 
 
-FOX = "(;GM[1]FF[4]  SZ[19]  GN[]  PB[a]PW[b]BR[9段]WR[P9段]KM[0]HA[{}]RU[Japanese]AP[GNU Go:3.8]RE[W+R]TM[60]TC[3]TT[30]{}  ;W[{}];B[qn];W[nc];B[nq])"
+FOX = (
+    "(;GM[1]FF[4]  SZ[19]  GN[]  PB[a]PW[b]BR[9段]WR[P9段]KM[0]HA[{}]RU[Japanese]AP[GNU Go:3.8]RE[W+R]TM[60]TC[3]TT[30]{}"
+    "  ;W[{}];B[qn];W[nc];B[nq])"
+)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +323,7 @@ def test_guessed_encodings(codec: str, black: str, white: str, comment: str, cha
     assert (record.players, shown(record)) == ((black, white), "B:C3 W:G7")
 
 
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_wide_encodings(codec: str) -> None:
     data = "(;GM[1]FF[4]SZ[9]PB[이세돌]PW[Sedol];B[cg];W[gc])".encode(codec)
     record = read_sgf(data)
@@ -737,6 +740,25 @@ def test_any_bytes_give_a_record_or_an_sgf_error() -> None:
         for game in read_collection(data):
             outcomes["refused" if isinstance(game, SgfError) else "read"] += 1
     assert min(outcomes.values()) > 500
+
+
+def test_hostile_texts_take_no_time() -> None:
+    """Each of these takes hours where a pattern goes back over what it has read."""
+    blanks = b" " * 300_000
+    for data in (
+        b"(;SZ[1" + blanks + b"9];B[aa])",
+        b"(;SZ[9]BR[9" + blanks + b"x]RE[B" + blanks + b"]DT[1999" + blanks + b"x]KM[6" + blanks + b"];B[aa])",
+        b"(;SZ[9]C[[" + blanks + b"x];B[aa])",
+        b"(;SZ[9];B[aa]" + b"(" * 100_000 + b"]",
+        b"(;" * 200_000,
+        b";B[" * 100_000,
+        b"(;C[](;GM[" * 5_000,
+        b"(;SZ[9]" + b"C[a]b]" * 3_000 + b";B[aa])",
+        b"(;SZ[9]" + b";B[aa;W[bb" * 20_000 + b")",
+        b"(;GM[1]x];B[aa])" * 2_000,
+    ):
+        for game in read_collection(data):
+            assert isinstance(game, SgfError) or len(game.moves) <= 2
 
 
 def test_replay_shows_the_board_before_each_move() -> None:

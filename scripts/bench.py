@@ -1,0 +1,381 @@
+"""The project's own figures, measured now on this machine, each beside a peer or itself where there is one.
+
+    python scripts/bench.py                                       # a table; a few minutes, on the games of data/
+    python scripts/bench.py --only replay encode --json           # some of them, as one JSON object
+    python scripts/bench.py --archives kgs/ --games kgs.gpk       # reading and encoding of real archives
+
+Rates are per second of one core's time (CPU time of the measuring thread, best of several rounds), so that other work on the machine
+counts as little as it can; ratios compare two things measured in turn in this run. Peers that are not installed are left out:
+``pip install sente onnxruntime onnx`` brings them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+ARCHIVE = ROOT / "data" / "gnugo-selfplay.tar.gz"
+
+
+def rate(work: Callable[[], int], rounds: int = 5) -> float:
+    """Units of work a second of this thread's CPU time; ``work`` returns how many it did."""
+    best = 0.0
+    for _ in range(rounds):
+        began = time.thread_time()
+        done = work()
+        best = max(best, done / (time.thread_time() - began))
+    return best
+
+
+def wall_rate(work: Callable[[], int], rounds: int = 5) -> float:
+    best = 0.0
+    for _ in range(rounds):
+        began = time.perf_counter()
+        done = work()
+        best = max(best, done / (time.perf_counter() - began))
+    return best
+
+
+class Bench:
+    """What the figures share: the packed games."""
+
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        from gopolicy import games
+
+        self.args, self.folder = args, folder
+        self.games_file: Path = args.games or folder / "games.gpk"
+        if args.games is None:
+            games.pack([ARCHIVE], self.games_file)
+        self.packed = games.PackedGames.open(self.games_file)
+        chosen = np.flatnonzero(self.packed.facts["size"] == 19)
+        self.chosen = np.random.default_rng(1).permutation(chosen)[:300]
+
+    # ---- rules and planes
+
+    def replay(self) -> dict[str, Any]:
+        from sgfmill.boards import Board as PeerBoard
+
+        from gopolicy import board
+        from gopolicy.games import decode_moves
+
+        state, journal = board.new_state(19), board.new_journal()
+        even = [g for g in self.chosen if self.packed.setup_start[g] == self.packed.setup_start[g + 1]]
+        lists = [decode_moves(self.packed.moves[self.packed.move_start[g] : self.packed.move_start[g + 1]]) for g in even]
+        arrays = [(np.array([p for _, p in moves], dtype=np.int16), np.array([c for c, _ in moves], dtype=np.int8)) for moves in lists]
+
+        def ours() -> int:
+            return sum(int(board.replay(state, journal, 19, points, colours, 0, len(points))) for points, colours in arrays * 3)
+
+        def peer() -> int:
+            count = 0
+            for moves in lists[:40]:
+                other = PeerBoard(19)
+                for colour, point in moves:
+                    if point >= 0:
+                        other.play(point // 19, point % 19, "b" if colour == 1 else "w")
+                    count += 1
+            return count
+
+        ours()
+        mine, sgfmill = rate(ours), rate(peer, 3)
+        result = {"moves_per_second": round(mine), "sgfmill_moves_per_second": round(sgfmill), "times_sgfmill": round(mine / sgfmill, 1)}
+        if importlib.util.find_spec("sente"):
+            import sente
+
+            def compiled_peer() -> int:
+                count = 0
+                for moves in lists[:100]:
+                    game = sente.Game(19)
+                    for colour, point in moves:
+                        if point < 0:
+                            game.pss()
+                        else:
+                            game.play(point // 19 + 1, point % 19 + 1, sente.stone.BLACK if colour == 1 else sente.stone.WHITE)
+                        count += 1
+                return count
+
+            sente_rate = rate(compiled_peer, 3)
+            result |= {"sente_moves_per_second": round(sente_rate), "times_sente": round(mine / sente_rate, 1)}
+        return result
+
+    def _samples(self, per_game: int | None) -> list[tuple[Any, Any, Any]]:
+        """(games, plies, symmetries) a game: all its positions, or so many at random."""
+        from gopolicy.games import PASS_CODE
+
+        rng = np.random.default_rng(2)
+        result = []
+        for g in self.chosen:
+            codes = self.packed.moves[self.packed.move_start[g] : self.packed.move_start[g + 1]]
+            plies = np.flatnonzero((codes & 1023) != PASS_CODE)
+            if per_game is not None:
+                plies = np.sort(rng.permutation(plies)[:per_game])
+            result.append((np.full(len(plies), g), plies, rng.integers(0, 8, len(plies))))
+        return result
+
+    def _fill(self, samples: list[tuple[Any, Any, Any]]) -> int:
+        """Encodes all samples, each game's into the same batch."""
+        from gopolicy import batches, symmetry
+        from gopolicy.features import workspace
+
+        space, packed = workspace(), self.packed
+        longest = max(len(games) for games, _, _ in samples)
+        out, targets = np.empty((longest, 48, 361), dtype=np.uint8), np.empty(longest, dtype=np.int64)
+        tables = symmetry.tables(19)
+        for games, plies, symmetries in samples:
+            bad = batches.fill(
+                space.state, space.journal, space.reader, space.tracker, packed.moves, packed.move_start, packed.setup, packed.setup_start,
+                games, plies, symmetries, tables, out[: len(games)], targets,
+            )  # fmt: skip
+            assert bad == -1
+        return sum(len(games) for games, _, _ in samples)
+
+    def encode(self) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for name, per_game in (("every_position", None), ("eight_a_game", 8), ("one_a_game", 1)):
+            samples = self._samples(per_game)
+            self._fill(samples[:2])
+            result[f"{name}_per_second"] = round(rate(lambda samples=samples: self._fill(samples)))  # type: ignore[misc]
+        samples = self._samples(8) * 4
+        half = len(samples) // 2
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda part: self._fill(part[:2]), [samples, samples]))  # both threads have their workspaces
+            alone, two = [], []
+            for _ in range(5):
+                alone.append(wall_rate(lambda: self._fill(samples[:half]), 1))
+                two.append(wall_rate(lambda: sum(pool.map(self._fill, [samples[:half], samples[half:]])), 1))
+        result["two_threads_times_one"] = round(max(two) / max(alone), 2)
+        return result | self._latency()
+
+    def _latency(self) -> dict[str, Any]:
+        """Time of single positions, the call from Python included, along games as they are played; of two rounds the faster."""
+        from gopolicy import symmetry
+        from gopolicy.board import cell_of
+        from gopolicy.features import expand, follow, forget, workspace, write_codes
+
+        space = workspace()
+        state, journal, reader, tracker = space.state, space.journal, space.reader, space.tracker
+        out, table = np.empty((48, 361), dtype=np.uint8), symmetry.tables(19)[0]
+        rounds = []
+        for _ in range(2):
+            times = []
+            for g in self.chosen[:120]:
+                record = self.packed.record(int(g))
+                start = record.position(1)
+                state[...] = start.state
+                forget(tracker, state)
+                for colour, point in record.moves:
+                    began = time.thread_time_ns()
+                    write_codes(state, journal, reader, tracker, colour, 48)
+                    expand(tracker, 361, table, out)
+                    times.append(time.thread_time_ns() - began)
+                    follow(state, journal, tracker, 0 if point < 0 else cell_of(state, point), colour)
+            rounds.append(times)
+        micro = np.minimum(*map(np.array, rounds)) / 1000
+        return {
+            "position_us_median": round(float(np.median(micro)), 1),
+            "position_us_999": round(float(np.quantile(micro, 0.999)), 1),
+            "position_us_max": round(float(micro.max()), 1),
+        }
+
+    def compile(self) -> dict[str, Any]:
+        """Seconds to import all kernels: with an empty cache, and from it; numba's own import left out."""
+        code = "import time, numba, torch; began = time.perf_counter();import gopolicy.batches; print(time.perf_counter() - began)"
+        with tempfile.TemporaryDirectory() as cache:
+            environment = os.environ | {"NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(ROOT)}
+            times, said = [], ""
+            for _ in range(4):
+                done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+                times.append(float(done.stdout))
+                said = said or done.stderr.strip()
+        return {"cold_seconds": round(times[0], 2), "cached_seconds": round(min(times[1:]), 2), "announced": said}
+
+    # ---- reading
+
+    def reading(self) -> dict[str, Any]:
+        """Reading and packing of archives in one process: games a second, peak memory; sgfmill reading the same bytes."""
+        from sgfmill import sgf as peer
+
+        from gopolicy import archives
+
+        sources: list[Path] = self.args.archives or [ARCHIVE]
+        code = (
+            "import resource, sys, time; from pathlib import Path; from gopolicy import games, sgf, archives;"
+            "began = time.process_time(); report = games.pack(sys.argv[2:], sys.argv[1]);"
+            "print(report.read, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(self.folder / "read.gpk"), *map(str, sources)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        read, seconds, memory = map(float, done.stdout.split())
+        data = []
+        for member in archives.members(sources):
+            if isinstance(member, archives.Member):
+                data.append(member.data)
+            if len(data) == 1000:
+                break
+
+        def parse() -> int:
+            for text in data:
+                try:
+                    root = peer.Sgf_game.from_bytes(text)
+                except ValueError:
+                    continue
+                for node in root.get_main_sequence():
+                    node.get_move()
+            return len(data)
+
+        sgfmill = rate(parse, 2)
+        return {
+            "games": int(read), "games_per_second": round(read / seconds), "peak_MiB": round(memory),
+            "sgfmill_parses_per_second": round(sgfmill), "times_sgfmill": round(read / seconds / sgfmill, 2),
+        }  # fmt: skip
+
+    # ---- training and answers
+
+    def training(self) -> dict[str, Any]:
+        """A short run of training on the CPU: positions a second, and the share of time it waited for batches."""
+        run = self.folder / "run"
+        command = [sys.executable, "-m", "gopolicy", "train", str(self.games_file), "--out", str(run), "--device", "cpu"]
+        options = ["--filters", "64", "--layers", "12", "--max-minutes", "1.5", "--batch-size", "128", "--log-every", "10"]
+        subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=True)
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        lines = [line for line in lines if line["kind"] == "train"][1:]
+        return {
+            "positions_per_second": round(statistics.median(line["positions_per_second"] for line in lines)),
+            "share_waiting": round(statistics.mean(line["waited"] for line in lines), 4),
+        }
+
+    def network(self) -> dict[str, Any]:
+        """One position through 192 filters and 12 layers, ours and onnxruntime's, on the same threads, in turn."""
+        import torch
+
+        from gopolicy.network import PolicyConfig, PolicyNetwork
+        from gopolicy.policy import Policy
+
+        torch.manual_seed(1)
+        threads = torch.get_num_threads()
+        policy = Policy(PolicyNetwork(PolicyConfig(filters=192, layers=12)).eval(), {}, torch.device("cpu"))
+        x = (torch.rand(1, 48, 19, 19) < 0.2).float()
+        turns: dict[str, Callable[[], Any]] = {"ours": lambda: policy.logits(x)}
+        if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+            import onnxruntime
+
+            path = self.folder / "network.onnx"
+            write_onnx(policy.network, path)
+            settings = onnxruntime.SessionOptions()
+            settings.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+            turns["onnxruntime"] = lambda: session.run(None, {"planes": x.numpy()})[0]
+            with torch.inference_mode():
+                assert np.allclose(turns["onnxruntime"](), turns["ours"]().numpy(), atol=2e-2)
+        times: dict[str, list[float]] = {name: [] for name in turns}
+        with torch.inference_mode():
+            for i in range(60):
+                for name, work in turns.items():
+                    began = time.perf_counter()
+                    work()
+                    if i >= 10:
+                        times[name].append(1000 * (time.perf_counter() - began))
+        result: dict[str, Any] = {f"{name}_ms": round(statistics.median(values), 2) for name, values in times.items()} | {
+            "threads": threads
+        }
+        if "onnxruntime" in times:
+            result["times_onnxruntime_speed"] = round(statistics.median(times["onnxruntime"]) / statistics.median(times["ours"]), 2)
+        return result
+
+    def gtp(self) -> dict[str, Any]:
+        """Seconds from the start of the engine to the first answer, and to the first move; of three starts the median."""
+        first, move = [], []
+        for _ in range(3):
+            began = time.perf_counter()
+            command = [sys.executable, str(ROOT / "gtp_engine.py"), *(["--weights", self.args.weights] if self.args.weights else [])]
+            engine = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            assert engine.stdin is not None
+            assert engine.stdout is not None
+            for request, times in (("name", first), ("genmove b", move)):
+                engine.stdin.write(request + "\n")
+                engine.stdin.flush()
+                answer = engine.stdout.readline()
+                times.append(time.perf_counter() - began)
+                assert answer.startswith("="), answer
+                engine.stdout.readline()
+            engine.communicate("quit\n")
+        return {"name_seconds": round(statistics.median(first), 2), "genmove_seconds": round(statistics.median(move), 2)}
+
+
+def write_onnx(network: Any, path: Path) -> None:
+    """The plain (folded ``alphago``) network as an ONNX file, node by node."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, tensors, last = [], [], "planes"
+    layers = [network.first, *network.tower]
+    for i, layer in enumerate(layers):
+        pad = layer.conv.padding[0]
+        tensors += [
+            numpy_helper.from_array(layer.conv.weight.detach().numpy().copy(), f"w{i}"),
+            numpy_helper.from_array(layer.conv.bias.detach().numpy().copy(), f"b{i}"),
+        ]
+        nodes.append(helper.make_node("Conv", [last, f"w{i}", f"b{i}"], [f"c{i}"], pads=[pad] * 4))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        last = f"r{i}"
+    tensors.append(numpy_helper.from_array(network.output.weight.detach().numpy().copy(), "wo"))
+    tensors.append(numpy_helper.from_array(network.point_bias.detach().numpy().copy(), "bo"))
+    nodes.append(helper.make_node("Conv", [last, "wo"], ["o"]))
+    nodes.append(helper.make_node("Add", ["o", "bo"], ["s"]))
+    nodes.append(helper.make_node("Flatten", ["s"], ["logits"]))
+    graph = helper.make_graph(
+        nodes, "policy",
+        [helper.make_tensor_value_info("planes", TensorProto.FLOAT, [1, 48, 19, 19])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 361])], tensors,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+
+
+FIGURES = ("replay", "encode", "compile", "reading", "training", "network", "gtp")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES))
+    parser.add_argument("--games", type=Path, help="packed games to encode (default: those of data/)")
+    parser.add_argument("--archives", type=Path, nargs="+", help="archives to read (default: that of data/)")
+    parser.add_argument("--weights", help="weights of the GTP engine (default: those of the package)")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(args, Path(folder))
+        for name in args.only:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            results[name] = getattr(bench, name)()
+            if not args.json:
+                for key, value in results[name].items():
+                    print(
+                        f"{name:<10} {key:<32} {value:>16,}" if not isinstance(value, str) else f"{name:<10} {key:<32} {value}", flush=True
+                    )
+    if args.json:
+        print(json.dumps(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

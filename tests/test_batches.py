@@ -1,0 +1,144 @@
+"""Batches: every position once an epoch, planes and target of one position, the same batch for the same (seed, step)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gopolicy import batches, symmetry
+from gopolicy.batches import PER_GAME, Batches, draw_samples, encode_samples, fixed, playable, shuffled_index
+from gopolicy.coords import PASS
+from gopolicy.errors import GamesError
+from gopolicy.features import PLANE_SETS, encode
+from gopolicy.games import Filter, PackedGames, pack
+from gopolicy.sgf import GameRecord, write_sgf
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedGames:
+    path = tmp_path_factory.mktemp("games") / "g.gpk"
+    pack([ARCHIVE], path)
+    return PackedGames.open(path)
+
+
+def epoch(source: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    groups = int(source._group_start[-1])
+    games, plies, symmetries = np.empty((3, groups * PER_GAME), dtype=np.int64)
+    draw_samples(
+        source.packed.moves, source.packed.move_start, source.games, source.counts, source._group_start, np.uint64(7), 0, games, plies, symmetries
+    )  # fmt: skip
+    return games, plies, symmetries
+
+
+def test_the_permutation_is_one() -> None:
+    for count in (1, 2, 3, 17, 1000):
+        assert sorted(shuffled_index(i, count, np.uint64(5)) for i in range(count)) == list(range(count))
+    assert [shuffled_index(i, 1000, np.uint64(5)) for i in range(9)] != [shuffled_index(i, 1000, np.uint64(6)) for i in range(9)]
+
+
+def test_an_epoch_takes_each_position_at_most_once_and_all_but_a_few(packed: PackedGames) -> None:
+    games, plies, symmetries = epoch(Batches(packed, batch_size=8))
+    pairs = set(zip(games.tolist(), plies.tolist(), strict=True))
+    assert len(pairs) == len(games)
+    _, counts = playable(packed, "train")
+    # What is left over of a game is other positions in each epoch.
+    assert len(games) == int(np.sum(counts // PER_GAME)) * PER_GAME
+    share = np.bincount(symmetries, minlength=8) / len(symmetries)
+    assert np.all(np.abs(share - 1 / 8) < 0.02)
+
+
+def test_planes_and_target_belong_to_the_sample(packed: PackedGames) -> None:
+    """Against the plain way: replay the record, encode the board, turn both."""
+    source = Batches(packed, batch_size=64, seed=3)
+    games, plies, symmetries = (column[:64].copy() for column in epoch(source))
+    planes, targets = encode_samples(packed, games, plies, symmetries, "alphago48")
+    for b in range(64):
+        record, k = packed.record(int(games[b])), int(symmetries[b])
+        board = record.position(int(plies[b]) + 1)
+        _, point = record.moves[int(plies[b])]
+        assert np.array_equal(planes[b].numpy(), symmetry.apply(encode(board), k))
+        assert int(targets[b]) == symmetry.point(point, k, 19)
+
+
+@pytest.mark.parametrize("name", PLANE_SETS)
+def test_every_plane_set_is_made(packed: PackedGames, name: str) -> None:
+    planes, _ = Batches(packed, batch_size=8, planes=name, augment=False).make(2)
+    whole, _ = Batches(packed, batch_size=8, augment=False).make(2)
+    if name == "stones1":
+        assert torch.equal(planes[:, 0], (whole[:, 0].to(torch.int8) - whole[:, 1].to(torch.int8)))
+    else:
+        assert torch.equal(planes, whole[:, : PLANE_SETS[name].planes])
+
+
+def test_a_batch_follows_from_seed_and_step_alone(packed: PackedGames) -> None:
+    a, b = Batches(packed, batch_size=32, threads=2), Batches(packed, batch_size=32, threads=1)
+    stream = a.from_step(5)
+    for step in (5, 6, 7):
+        planes, targets = next(stream)
+        again, same = b.make(step)
+        assert torch.equal(planes, again)
+        assert torch.equal(targets, same)
+    assert not torch.equal(b.make(5)[0], b.make(6)[0])
+    assert not torch.equal(b.make(5)[0], Batches(packed, batch_size=32, seed=2).make(5)[0])
+
+
+def test_processes_share_a_batch_without_changing_it(packed: PackedGames) -> None:
+    whole = Batches(packed, batch_size=48).make(4)
+    parts = [Batches(packed, batch_size=48, rank=rank, world=3).make(4) for rank in range(3)]
+    assert torch.equal(torch.cat([planes for planes, _ in parts]), whole[0])
+    assert torch.equal(torch.cat([targets for _, targets in parts]), whole[1])
+
+
+def test_sizes_that_cannot_be_divided_are_refused(packed: PackedGames) -> None:
+    with pytest.raises(GamesError, match="multiple of 24"):
+        Batches(packed, batch_size=32, world=3)
+
+
+def test_setup_passes_and_short_games(tmp_path: Path) -> None:
+    moves = ((-1, 40), (1, PASS), (-1, 41), (1, 42))
+    record = GameRecord(handicap=2, setup=((1, 60), (1, 300)), to_play=-1, moves=moves)
+    (tmp_path / "a.sgf").write_text(write_sgf(record))
+    pack([tmp_path / "a.sgf"], tmp_path / "g.gpk")
+    small = PackedGames.open(tmp_path / "g.gpk")
+    everything = list(fixed(small, "all"))
+    assert len(everything) == 1
+    planes, targets, info = everything[0]
+    assert targets.tolist() == [40, 41, 42]
+    assert info["move_number"].tolist() == [1, 3, 4]
+    for planes_of_one, number in zip(planes, info["move_number"], strict=True):
+        assert np.array_equal(planes_of_one.numpy(), encode(record.position(int(number))))
+    games, counts = playable(small, "all")
+    assert (games.tolist(), counts.tolist()) == ([0], [3])
+
+
+def test_fixed_gives_each_position_once_and_whole_games(packed: PackedGames) -> None:
+    parts = list(fixed(packed, "test", batch_size=100))
+    pairs = [pair for _, _, info in parts for pair in zip(info["game"].tolist(), info["move_number"].tolist(), strict=True)]
+    _, counts = playable(packed, "test")
+    assert len(pairs) == len(set(pairs)) == int(counts.sum())
+    assert all(len(targets) == 100 for _, targets, _ in parts[:-1])
+    some = [targets for _, targets, _ in fixed(packed, "all", max_positions=333, batch_size=64)]
+    assert sum(map(len, some)) == 333
+
+
+def test_moves_that_break_the_rules_are_refused(packed: PackedGames) -> None:
+    broken = PackedGames.__new__(PackedGames)
+    vars(broken).update(vars(packed))
+    broken.moves = packed.moves.copy()
+    broken.moves[packed.move_start[0] + 1] = broken.moves[packed.move_start[0]] ^ 0x8000  # the same point again
+    zero = np.zeros(1, dtype=np.int64)
+    with pytest.raises(GamesError, match="game 0"):
+        encode_samples(broken, zero, zero + 5, zero, "alphago48")
+
+
+def test_no_games_of_the_split(tmp_path: Path) -> None:
+    record = GameRecord(size=9, moves=((1, 40),))
+    (tmp_path / "a.sgf").write_text(write_sgf(record))
+    pack([tmp_path / "a.sgf"], tmp_path / "g.gpk", chosen=Filter(sizes=(9,)))
+    with pytest.raises(GamesError, match="no game of 19x19"):
+        batches.Batches(PackedGames.open(tmp_path / "g.gpk"), "all", batch_size=8)

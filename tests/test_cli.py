@@ -1,0 +1,175 @@
+"""The command: exit statuses, one sentence for what cannot be done, and nothing but JSON where JSON is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gopolicy import cli, weights
+from gopolicy.sgf import write_sgf
+from tests.test_games import record, write
+from tests.test_policy import network
+
+ROOT = Path(__file__).parents[1]
+SMALL = "--planes alphago4 --filters 4 --layers 2 --batch-size 16 --validation-positions 16 --device cpu"
+
+
+@pytest.fixture
+def game(tmp_path: Path) -> Path:
+    path = tmp_path / "game.sgf"
+    path.write_text(write_sgf(record(4)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def weights_file(tmp_path: Path) -> Path:
+    weights.save(tmp_path / "w.safetensors", network(), {})
+    return tmp_path / "w.safetensors"
+
+
+def test_top_tells_the_moves_and_the_one_played(game: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["top", str(game), "--move", "57", "-k", "3", "--weights", str(weights_file)]
+    assert cli.main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["move_number"] == 57
+    assert printed["to_play"] == "black"
+    assert len(printed["top"]) == 3
+    from gopolicy.coords import point_to_gtp
+
+    assert printed["played"] == point_to_gtp(record(4).moves[56][1], 19)
+    assert cli.main(command) == 0
+    drawn = capsys.readouterr().out
+    assert printed["top"][0]["move"] in drawn
+    assert printed["played"] in drawn
+
+
+def test_top_at_the_end_of_a_game_has_no_played_move(game: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["top", str(game), "--weights", str(weights_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["played"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["top", "nowhere.sgf"], "nowhere.sgf"),
+        (["top", "GAME", "--move", "99", "--weights", "WEIGHTS"], "no move 99"),
+        (["top", "GAME", "--move", "0", "--weights", "WEIGHTS"], "no move 0"),
+        (["top", "GAME", "--weights", "none.safetensors"], "none.safetensors"),
+        (["top", "GAME", "--weights", "GAME"], "game.sgf"),
+        (["evaluate", "WEIGHTS", "nowhere.gpk"], "nowhere.gpk"),
+        (["evaluate", "WEIGHTS", "GAME", "--symmetries", "9"], "1 to 8"),
+        (["pack", "nowhere.zip", "--out", "OUT/g.gpk"], "nowhere.zip"),
+        (["pack", "GAME", "--out", "nowhere/g.gpk"], "nowhere"),
+        (["pack", "GAME", "--out", "OUT/g.gpk", "--min-rank", "strong"], "strong"),
+        (["train", "nowhere.gpk", "--out", "OUT/run"], "nowhere.gpk"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_status_1(
+    arguments: list[str], words: str, game: Path, weights_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"GAME": str(game), "WEIGHTS": str(weights_file)}
+    arguments = [names.get(argument, argument.replace("OUT", str(tmp_path))) for argument in arguments]
+    assert cli.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    last = printed.err.strip().splitlines()[-1]
+    assert words in last
+    assert last.startswith(f"gopolicy {arguments[0]}: ")
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("arguments", [["top"], ["nonsense"], ["pack", "x"], ["train", "a.gpk"], ["evaluate", "a", "b", "--split", "some"]])
+def test_wrong_use_is_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "pack" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "gopolicy", "--version"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.startswith("gopolicy ")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of games, enough for every split."""
+    return write(tmp_path_factory.mktemp("cli") / "archive", [record(seed, moves=12) for seed in range(200)])
+
+
+def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "gopolicy", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_all_the_way_says_nothing_but_json_on_standard_output(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    games, run = tmp_path / "games.gpk", tmp_path / "run"
+    assert cli.main(["pack", str(archive), "--out", str(games), "--processes", "1"]) == 0
+    assert cli.main(["train", str(games), "--out", str(run), "--steps", "2", *SMALL.split()]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "200 games read, 200 kept" in err
+    command = ["evaluate", str(run / "weights.safetensors"), str(games), "--split", "all", "--max-positions", "30"]
+    assert cli.main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["positions"] == 30
+    assert 0 <= answer["top1"] <= answer["top5"] <= 1
+    assert answer["cross_entropy"] > 0
+    assert cli.main(command) == 0
+    assert f"{answer['cross_entropy']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: gopolicy {command}")
+
+
+@pytest.mark.parametrize("arguments", [["--lr", "-1"], ["--planes", "alphago49"], ["--resume"]])
+def test_a_run_that_cannot_start_leaves_nothing_behind(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", str(tmp_path / "none.gpk"), "--out", str(tmp_path / "run"), *arguments]) == 1
+    assert capsys.readouterr().err.startswith("gopolicy train: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that break as on POSIX")
+def test_a_reader_that_goes_away(game: Path, weights_file: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start("top", game, "--weights", weights_file, stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (1, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_ends_cleanly_and_keeps_what_was_done(archive: Path, tmp_path: Path) -> None:
+    games, run = tmp_path / "games.gpk", tmp_path / "run"
+    assert cli.main(["pack", str(archive), "--out", str(games), "--processes", "1"]) == 0
+    with start("train", games, "--out", run, "--steps", "1000000", "--log-every", "1", *SMALL.split()) as process:
+        metrics = run / "metrics.jsonl"
+        while not (metrics.exists() and metrics.stat().st_size):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in err
+    assert err.rstrip().endswith(f"to go on: gopolicy train --out {run} --resume")
+    _, description = weights.load(run / "weights.safetensors")
+    assert description["steps"] >= 1

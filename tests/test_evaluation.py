@@ -1,0 +1,109 @@
+"""Evaluation: figures against a plain count over the same positions."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gopolicy import cli, evaluation, weights
+from gopolicy.coords import BLACK, PASS
+from gopolicy.evaluation import Answers, figures, half_interval
+from gopolicy.games import PackedGames, pack
+from gopolicy.policy import Policy
+from tests.test_policy import network
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def games_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("games") / "g.gpk"
+    pack([ARCHIVE], path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def player() -> Policy:
+    return Policy(network(), {}, torch.device("cpu"))
+
+
+def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) -> None:
+    packed = PackedGames.open(games_file)
+    answers = evaluation.answer(player, packed, "validation", max_positions=300)
+    top1 = top5 = cross_entropy = 0.0
+    for game, number, mover in zip(answers.game, answers.move_number, answers.mover, strict=True):
+        record = packed.record(int(game))
+        colour, point = record.moves[number - 1]
+        assert point != PASS
+        assert colour == mover
+        from gopolicy.features import encode
+
+        with torch.inference_mode():
+            logs = player.network(torch.from_numpy(encode(record.position(int(number)))[None]).float())[0].log_softmax(0).numpy()
+        order = np.argsort(-logs)
+        top1 += order[0] == point
+        top5 += point in order[:5]
+        cross_entropy -= float(logs[point])
+    found = figures(answers)
+    assert found["positions"] == len(answers.game) == 300
+    assert found["top1"] == pytest.approx(top1 / 300, abs=1e-4)
+    assert found["top5"] == pytest.approx(top5 / 300, abs=1e-4)
+    assert found["cross_entropy"] == pytest.approx(cross_entropy / 300, abs=1e-4)
+
+
+def test_the_interval_covers_what_it_should() -> None:
+    """Games of differing strength: of 400 samples of 60 games, about 95 in 100 intervals hold the true mean."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        chances = rng.choice([0.3, 0.6], size=60)  # a game is easy or hard as a whole
+        lengths = rng.integers(50, 150, size=60)
+        game = np.repeat(np.arange(60), lengths)
+        right = rng.random(len(game)) < chances[game]
+        held += abs(right.mean() - 0.45) < half_interval(right, game)
+    assert 0.91 < held / 400 < 0.98
+    assert math.isnan(half_interval(np.array([True, False]), np.array([4, 4])))
+
+
+def test_parts_add_up_to_the_whole(games_file: Path, player: Policy) -> None:
+    packed = PackedGames.open(games_file)
+    result = evaluation.evaluate(player, packed, "test")
+    for rows in result["by"].values():
+        assert sum(row["positions"] for row in rows.values()) == result["positions"]
+        right = sum(row["positions"] * row["top1"] for row in rows.values())
+        assert right / result["positions"] == pytest.approx(result["top1"], abs=1e-4)
+    assert sum(row["positions"] for row in result["calibration"]) == result["positions"]
+    assert set(result["by"]["phase"]) >= {"1-50", "51-100", "101-150"}
+
+
+def test_calibration_of_a_forecaster_that_is_right() -> None:
+    rng = np.random.default_rng(1)
+    prob = rng.random(50_000)
+    answers = Answers(
+        game=np.arange(50_000),
+        move_number=np.ones(50_000, dtype=np.int64),
+        rank=(rng.random(50_000) > prob).astype(np.int64),
+        cross_entropy=np.zeros(50_000),
+        best_prob=prob,
+        mover=np.full(50_000, BLACK, dtype=np.int8),
+    )
+    for row in evaluation.calibration(answers):
+        assert abs(row["prob"] - row["played"]) < 0.03
+
+
+def test_the_command_prints_one_json_object_and_takes_archives_too(
+    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights.save(tmp_path / "w.safetensors", network(), {})
+    command = ["evaluate", str(tmp_path / "w.safetensors"), str(games_file), "--split", "test", "--symmetries", "8"]
+    assert cli.main([*command, "--max-positions", "50", "--device", "cpu", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["positions"] == 50
+    assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed)
+    assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60"]) == 0
+    assert "all" in capsys.readouterr().out

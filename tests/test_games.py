@@ -1,0 +1,192 @@
+"""The packed set: what goes in comes out, the same whatever the order of work, and damage is noticed."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gopolicy import games, symmetry
+from gopolicy.coords import BLACK, PASS, WHITE
+from gopolicy.errors import GamesError
+from gopolicy.games import Filter, PackedGames, pack
+from gopolicy.sgf import GameRecord, read_collection, write_sgf
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
+
+
+def record(seed: int = 0, moves: int = 60, **facts: object) -> GameRecord:
+    """A game of distinct points, so that nothing is captured by chance alone; legal whatever the seed."""
+    rng = random.Random(seed)
+    points = rng.sample([row * 19 + column for row in range(0, 19, 2) for column in range(19)], moves)
+    played = tuple((BLACK if i % 2 == 0 else WHITE, point) for i, point in enumerate(points))
+    return GameRecord(**{"moves": played, "players": ("a", "b"), "ranks": ("7d", "6d"), "date": "2017-03-04", "komi": 6.5, **facts})  # type: ignore[arg-type]
+
+
+def write(folder: Path, records: list[GameRecord]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for i, one in enumerate(records):
+        (folder / f"{i:03d}.sgf").write_text(write_sgf(one), encoding="utf-8")
+    return folder
+
+
+def turned(one: GameRecord, k: int) -> GameRecord:
+    """The game under a symmetry."""
+
+    def move(stones: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple((colour, symmetry.point(point, k, one.size)) for colour, point in stones)
+
+    return replace(one, moves=move(one.moves), setup=tuple(sorted(move(one.setup), key=lambda s: s[1])))
+
+
+def test_games_come_back_as_they_were_read(tmp_path: Path) -> None:
+    report = pack([ARCHIVE], tmp_path / "g.gpk", chosen=Filter(keep_duplicates=True))
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    assert report.read == report.kept == len(packed) > 100
+    from gopolicy.archives import Member, members
+
+    originals = [
+        one for member in members([ARCHIVE]) if isinstance(member, Member) for one in read_collection(member.data, name=member.name)
+    ]
+    for i in range(0, len(packed), 17):
+        original, kept = originals[i], packed.record(i)
+        assert isinstance(original, GameRecord)
+        for fact in ("size", "komi", "handicap", "players", "ranks", "setup", "to_play", "moves", "result"):
+            assert getattr(kept, fact) == getattr(original, fact), fact
+    assert len(packed.moves) == sum(len(one.moves) for one in originals if isinstance(one, GameRecord))
+
+
+def test_facts_that_are_not_known_come_back_as_not_known(tmp_path: Path) -> None:
+    odd = record(1, komi=math.nan, date="0196", ranks=("", "9p"), result="W+R", handicap=2, setup=((BLACK, 19), (BLACK, 60)), to_play=WHITE)
+    odd = replace(odd, moves=((WHITE, 40), (BLACK, PASS), (BLACK, 41)))
+    pack([write(tmp_path / "in", [odd])], tmp_path / "g.gpk")
+    kept = PackedGames.open(tmp_path / "g.gpk").record(0)
+    assert math.isnan(kept.komi)
+    assert (kept.date, kept.ranks, kept.result[:2], kept.handicap) == ("0196", ("", "9p"), "W+", 2)
+    assert (kept.setup, kept.to_play, kept.moves) == (odd.setup, WHITE, odd.moves)
+
+
+def test_the_same_input_gives_the_same_bytes_with_any_number_of_processes(tmp_path: Path) -> None:
+    pack([ARCHIVE], tmp_path / "one.gpk", processes=1)
+    pack([ARCHIVE], tmp_path / "two.gpk", processes=2)
+    assert (tmp_path / "one.gpk").read_bytes() == (tmp_path / "two.gpk").read_bytes()
+
+
+def test_about_two_bytes_a_move(tmp_path: Path) -> None:
+    report = pack([ARCHIVE], tmp_path / "g.gpk")
+    assert (tmp_path / "g.gpk").stat().st_size < 2.6 * report.moves
+
+
+def test_hashes_are_the_same_under_all_symmetries_and_only_then() -> None:
+    one = record(5, setup=((BLACK, 1 * 19 + 3), (WHITE, 3 * 19 + 7)))
+    other = replace(one, moves=(*one.moves[:-1], (one.moves[-1][0], 17 * 19 + 1)))
+    swapped = replace(one, moves=tuple((-colour, point) for colour, point in one.moves))
+
+    def hashes(game: GameRecord) -> tuple[int, int]:
+        return games.pack_record(game, 0)[6][:2]
+
+    assert {hashes(turned(one, k)) for k in range(8)} == {hashes(one)}
+    assert hashes(other)[0] != hashes(one)[0]
+    assert hashes(other)[1] == hashes(one)[1], "the last of 60 moves is not part of the opening"
+    assert hashes(swapped)[0] != hashes(one)[0]
+
+
+def test_mirrored_and_repeated_games_are_left_out_and_shortened_ones_stay_on_their_side(tmp_path: Path) -> None:
+    originals = [record(seed) for seed in range(20)]
+    again = [turned(one, 1 + i % 7) for i, one in enumerate(originals)]
+    short = [replace(one, moves=one.moves[:50]) for one in originals]
+    report = pack([write(tmp_path / "in", originals + again + short)], tmp_path / "g.gpk")
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    assert report.left_out == {"duplicate": 20}
+    assert np.array_equal(packed.facts["split"][:20], packed.facts["split"][20:])
+    assert np.array_equal(packed.facts["opening"][:20], packed.facts["opening"][20:])
+
+
+def test_splits_have_their_share(tmp_path: Path) -> None:
+    keys = np.random.default_rng(1).integers(0, 2**63, size=20_000)
+    share = np.bincount([games.split_of(int(key)) for key in keys], minlength=3) / len(keys)
+    for name, part in games.SPLIT_PER_MILLE.items():
+        assert abs(share[games.SPLITS.index(name)] - part / 1000) < 0.006
+
+
+@pytest.mark.parametrize(
+    ("chosen", "facts", "reason"),
+    [
+        (Filter(), {"size": 13, "moves": ((BLACK, 1),)}, "another board size"),
+        (Filter(sizes=(13,)), {"size": 13, "moves": ((BLACK, 1),)}, ""),
+        (Filter(min_moves=20), {"moves": 19}, "too few moves"),
+        (Filter(), {"moves": ((BLACK, PASS), (WHITE, PASS))}, "too few moves"),
+        (Filter(max_moves=20), {"moves": 21}, "too many moves"),
+        (Filter(min_rank="6d"), {"ranks": ("7d", "5d")}, "rank too low or not known"),
+        (Filter(min_rank="6d"), {"ranks": ("7d", "")}, "rank too low or not known"),
+        (Filter(min_rank="6d"), {"ranks": ("1p", "6d")}, ""),
+        (Filter(max_handicap=0), {"handicap": 2}, "handicap"),
+        (Filter(since="2017-03"), {"date": "2017-02-28"}, "date"),
+        (Filter(since="2017-03"), {"date": "2017-03-01"}, ""),
+        (Filter(until="2016"), {"date": "2017-03-01"}, "date"),
+        (Filter(until="2017"), {"date": "2017-12-31"}, ""),
+        (Filter(until="2017"), {"date": ""}, "date"),
+        (Filter(exclude_players=("^zen",)), {"players": ("x", "Zen19")}, "player excluded"),
+        (Filter(exclude_players=("^zen",)), {"players": ("x", "notzen")}, ""),
+        (Filter(only_players=("shusaku",)), {"players": ("x", "y")}, "player not asked for"),
+    ],
+)
+def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
+    moves = facts.pop("moves", 60)
+    one = record(2, moves) if isinstance(moves, int) else record(2)
+    if not isinstance(moves, int):
+        facts["moves"] = moves
+    assert chosen.reason_against(replace(one, **facts)) == reason
+
+
+@pytest.mark.parametrize("wrong", [{"min_rank": "strong"}, {"since": "last year"}, {"exclude_players": ("(",)}])
+def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(GamesError):
+        Filter(**wrong)  # type: ignore[arg-type]
+
+
+def test_refused_games_are_counted_and_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", [record(1)])
+    (folder / "occupied.sgf").write_text("(;SZ[19];B[aa];W[aa])")
+    (folder / "words.sgf").write_text("no game at all")
+    report = pack([folder], tmp_path / "g.gpk")
+    assert (report.read, report.kept) == (3, 1)
+    assert report.left_out == {"illegal-move": 1, "not-sgf": 1}
+    assert any("occupied.sgf" in sentence and "2" in sentence for _, _, sentence in report.refused)
+    cut = pack([folder], tmp_path / "g.gpk", illegal="cut")
+    assert cut.kept == 2
+
+
+def test_every_altered_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
+    pack([write(tmp_path / "in", [record(seed) for seed in range(3)])], tmp_path / "g.gpk")
+    whole = (tmp_path / "g.gpk").read_bytes()
+    damaged = tmp_path / "d.gpk"
+    for at in range(0, len(whole), 7):
+        damaged.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        with pytest.raises(GamesError):
+            PackedGames.open(damaged)
+    for length in range(0, len(whole), 31):
+        damaged.write_bytes(whole[:length])
+        with pytest.raises(GamesError):
+            PackedGames.open(damaged)
+    damaged.write_bytes(whole + b"more")
+    with pytest.raises(GamesError):
+        PackedGames.open(damaged)
+
+
+def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
+    pack([write(tmp_path / "in", [record(1)])], tmp_path / "g.gpk")
+    before = (tmp_path / "g.gpk").read_bytes()
+    shutil.rmtree(tmp_path / "in")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(GamesError, match="no game was kept"):
+        pack([tmp_path / "in"], tmp_path / "g.gpk")
+    with pytest.raises(GamesError):
+        pack([tmp_path / "nowhere"], tmp_path / "g.gpk")
+    assert (tmp_path / "g.gpk").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.gpk", "in"]

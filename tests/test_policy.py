@@ -1,0 +1,153 @@
+"""Policy: what it answers is the network's softmax over the legal points, in any batch and under any symmetry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gopolicy
+from gopolicy import policy, weights
+from gopolicy.board import Board
+from gopolicy.coords import point_from_gtp
+from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.features import encode
+from gopolicy.network import PolicyConfig, PolicyNetwork
+from gopolicy.policy import Policy
+
+
+def network(kind: str = "residual", planes: str = "alphago48", in_planes: int = 48, seed: int = 0) -> PolicyNetwork:
+    """A small network with weights of some size, so that its answers differ from point to point."""
+    torch.manual_seed(seed)
+    net = PolicyNetwork(PolicyConfig(planes=planes, in_planes=in_planes, filters=8, layers=4, kind=kind))
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            if "norm" in name or name.startswith("point_bias"):
+                value.add_(0.3 * torch.randn_like(value))
+        net.output.weight.mul_(20)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def player() -> Policy:
+    return Policy(network(), {}, torch.device("cpu"))
+
+
+def boards(size: int = 19, count: int = 6) -> list[Board]:
+    """Positions after random sensible moves."""
+    rng = np.random.default_rng(size)
+    result = []
+    for turns in range(10, 10 + 30 * count, 30):
+        board = Board(size)
+        for _ in range(turns):
+            points = np.flatnonzero(board.sensible_mask())
+            board.play(int(rng.choice(points)) if len(points) else "pass")
+        result.append(board)
+    return result
+
+
+def test_probabilities_are_the_softmax_over_the_legal_points(player: Policy) -> None:
+    for board in boards():
+        legal = board.legal_mask()
+        with torch.inference_mode():
+            logits = network()(torch.from_numpy(encode(board)[None]).float())[0].numpy().reshape(19, 19)
+        expected = np.where(legal, np.exp(logits - logits[legal].max()), 0)
+        expected /= expected.sum()
+        probs = player.probabilities(board)
+        assert probs.shape == (19, 19)
+        assert probs.dtype == np.float32
+        assert np.allclose(probs, expected, atol=1e-5)
+        assert np.all(probs[~legal] == 0)
+        assert abs(float(probs.sum()) - 1) < 1e-5
+
+
+def test_top_k_is_sorted_legal_and_names_the_points(player: Policy) -> None:
+    board = boards()[3]
+    probs = player.probabilities(board)
+    best = player.top_k(board, k=7)
+    assert [round(candidate.prob, 6) for candidate in best] == [round(float(prob), 6) for prob in np.sort(probs.ravel())[::-1][:7]]
+    for candidate in best:
+        assert probs.ravel()[point_from_gtp(candidate.move, 19)] == np.float32(candidate.prob)
+        assert board.is_legal(candidate.move)
+
+
+def test_a_batch_answers_as_one_by_one(player: Policy) -> None:
+    many = boards()
+    for together, board in zip(player.top_k_batch(many, k=4), many, strict=True):
+        alone = player.top_k(board, k=4)
+        assert [candidate.move for candidate in together] == [candidate.move for candidate in alone]
+        assert np.allclose([candidate.prob for candidate in together], [candidate.prob for candidate in alone], atol=1e-5)
+    assert player.top_k_batch([]) == []
+
+
+def test_eight_symmetries_are_the_mean_of_eight_turned_boards(player: Policy) -> None:
+    """Each view is a board of its own here, built by turning every move."""
+    from gopolicy import symmetry
+
+    board = boards()[2]
+    total = np.zeros((19, 19))
+    for k in range(8):
+        turned = Board(19, superko=False)
+        for colour, point in board.moves:
+            turned.play(symmetry.point(point, k, 19), colour)
+        turned.to_play = board.to_play
+        with torch.inference_mode():
+            probs = network()(torch.from_numpy(encode(turned)[None]).float()).softmax(1).numpy().reshape(19, 19)
+        total += symmetry.apply(probs, int(symmetry.INVERSE[k]))
+    legal = board.legal_mask()
+    expected = np.where(legal, total, 0) / total[legal].sum()
+    assert np.allclose(player.probabilities(board, symmetries=8), expected, atol=1e-5)
+
+
+def test_the_average_does_not_care_how_the_board_is_turned(player: Policy) -> None:
+    board, mirrored = Board(19), Board(19)
+    for vertex, mirror in (("D4", "Q4"), ("C6", "R6"), ("R14", "C14")):
+        board.play(vertex)
+        mirrored.play(mirror)
+    assert np.allclose(player.probabilities(board, 8), player.probabilities(mirrored, 8)[:, ::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [5, 9, 13, 25])
+def test_other_sizes_are_answered(player: Policy, size: int) -> None:
+    for board in boards(size, 2):
+        probs = player.probabilities(board, symmetries=8)
+        assert probs.shape == (size, size)
+        assert abs(float(probs.sum()) - bool(board.legal_mask().any())) < 1e-5
+
+
+def test_no_legal_point() -> None:
+    board = Board(3)
+    board.setup(black=["A2", "A3", "B1", "B2", "B3", "C1", "C2"])  # two eyes, and nothing else
+    board.to_play = gopolicy.WHITE
+    player = Policy(network(), {}, torch.device("cpu"))
+    assert board.legal_mask().sum() == player.probabilities(board).sum() == 0
+    assert player.top_k(board) == []
+
+
+def test_superko_is_part_of_legal(player: Policy) -> None:
+    board = Board(5)
+    board.setup(black=["B1", "A2", "C3", "D2"], white=["C1", "B3", "A4", "D1"])
+    probs = player.probabilities(board)
+    assert np.array_equal(probs > 0, board.legal_mask())
+
+
+def test_every_plane_set_is_encoded_for_its_network(tmp_path: Path) -> None:
+    for name, chosen in gopolicy.PLANE_SETS.items():
+        weights.save(tmp_path / "w.safetensors", network("alphago", name, chosen.planes), {})
+        loaded = gopolicy.load(tmp_path / "w.safetensors", device="cpu")
+        assert abs(float(loaded.probabilities(Board(19)).sum()) - 1) < 1e-5
+
+
+def test_what_cannot_be_done_is_said(player: Policy) -> None:
+    with pytest.raises(GoPolicyError, match="k is 1 or more"):
+        player.top_k(Board(9), k=0)
+    with pytest.raises(GoPolicyError, match="1 to 8"):
+        player.top_k(Board(9), symmetries=9)
+    with pytest.raises(GoPolicyError, match="one size"):
+        player.top_k_batch([Board(9), Board(13)])
+    with pytest.raises(WeightsError, match="does not exist"):
+        gopolicy.load("no-such-file.safetensors")
+    with pytest.raises(WeightsError, match="device"):
+        policy.choose_device("quantum")
