@@ -302,7 +302,8 @@ class Bench:
 
     def gtp(self) -> dict[str, Any]:
         """Seconds from the start of the engine to the first answer, and to the first move; of three starts the median."""
-        first, move = [], []
+        first: list[float] = []
+        move: list[float] = []
         for _ in range(3):
             began = time.perf_counter()
             command = [sys.executable, str(ROOT / "gtp_engine.py"), *(["--weights", self.args.weights] if self.args.weights else [])]

@@ -29,9 +29,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedGames:
 def epoch(source: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     groups = int(source._group_start[-1])
     games, plies, symmetries = np.empty((3, groups * PER_GAME), dtype=np.int64)
-    draw_samples(
-        source.packed.moves, source.packed.move_start, source.games, source.counts, source._group_start, np.uint64(7), 0, games, plies, symmetries
-    )  # fmt: skip
+    moves, start = source.packed.moves, source.packed.move_start
+    draw_samples(moves, start, source.games, source.counts, source._group_start, np.uint64(7), 0, games, plies, symmetries)
     return games, plies, symmetries
 
 

@@ -111,6 +111,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)  # with it, output meets its reader earlier than users' output does
     command = [sys.executable, "-m", "gopolicy", *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **options)  # type: ignore[call-overload, no-any-return]
 
