@@ -8,7 +8,7 @@ from typing import IO
 from sgfmill.boards import Board
 from sgfmill.common import move_from_vertex
 
-LONGEST = 200
+LONGEST = 120  # plies
 
 
 class Engine:

@@ -388,6 +388,13 @@ def zobrist_after(state: Any, cell: Any, colour: Any) -> Any:
     return key
 
 
+@compiled(void(State, int64, int8[::1], uint64[::1]))
+def zobrist_after_all(state: Any, colour: Any, legal: Any, keys: Any) -> None:
+    """Writes ``zobrist_after`` of the legal points: (N*N,) each; 0 at the others."""
+    for point in range(len(legal)):
+        keys[point] = zobrist_after(state, cell_of(state, point), colour) if legal[point] else uint64(0)
+
+
 @compiled(int64(State, int8[::1]))
 def set_stones(state: Any, colours: Any) -> Any:
     """Sets up the stones of a position, (N*N,) int8; everything else as on a new board of that size.
@@ -727,10 +734,9 @@ class Board:
         masks(self.state, self.journal, colour, both[0], both[1])
         mask: npt.NDArray[np.bool_] = both[which].astype(np.bool_)
         if self.superko:
-            seen = set(self._seen)
-            for point in np.flatnonzero(mask):
-                if int(zobrist_after(self.state, cell_of(self.state, point), colour)) in seen:
-                    mask[point] = False
+            keys = np.empty(size * size, dtype=np.uint64)
+            zobrist_after_all(self.state, colour, both[0], keys)
+            mask &= ~np.isin(keys, np.array(self._seen, dtype=np.uint64))
         return mask.reshape(size, size)
 
     def stones(self) -> npt.NDArray[np.int8]:

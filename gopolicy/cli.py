@@ -17,9 +17,9 @@ from typing import Any
 
 from gopolicy.errors import GoPolicyError
 
-# command → (module, what it does)
+# command: (module, what it does)
 COMMANDS = {
-    "pack": ("games", "archives of SGF games → one packed set of games"),
+    "pack": ("games", "archives of SGF games into one packed set of games"),
     "train": ("training", "trains a network on packed games; --resume goes on, also under torchrun"),
     "evaluate": ("evaluation", "how often a network is right on packed games"),
     "top": ("cli", "the likeliest moves in a position of a game, drawn"),

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from gopolicy import batches, games, policy
 from gopolicy.errors import GamesError
@@ -39,7 +38,6 @@ class Answers:
     mover: npt.NDArray[np.int8]  # colour of the played move
 
 
-@torch.inference_mode()
 def answer(
     player: policy.Policy,
     packed: games.PackedGames,
@@ -51,11 +49,9 @@ def answer(
     progress: Callable[[int], None] | None = None,
 ) -> Answers:
     """Asks the policy about the positions of whole games of a split (see ``batches.fixed``)."""
-    policy.check_symmetries(symmetries)
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     for planes, targets, info in batches.fixed(packed, split, max_positions=max_positions, planes=player.planes, seed=seed):
-        x = planes.to(player.device).to(torch.float32, memory_format=torch.channels_last)
-        logs = policy.log_probabilities(player.network, x, symmetries)  # (B, N*N)
+        logs = player.log_probabilities(planes, symmetries)  # (B, N*N)
         played = logs.gather(1, targets.to(player.device)[:, None])
         rank = (logs > played).sum(dim=1)
         codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]

@@ -335,7 +335,7 @@ def serve(engine: Engine, stdin: BinaryIO, stdout: BinaryIO) -> None:
     for line in stdin:
         reply, end = engine.answer(line.decode("utf-8", "replace"))
         if reply:
-            stdout.write(reply.encode())
+            stdout.write(reply.encode("utf-8", "replace"))  # file names need not be text
             stdout.flush()
         if end:
             return

@@ -63,6 +63,20 @@ class PolicyConfig:
         return cls(**values)
 
 
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it."""
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        elif device.type == "cpu":
+            abilities = torch.cpu.get_capabilities()
+            native = any(abilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        else:
+            native = False
+        precision = "bf16" if native else "float32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
 def bias_rows(size: int, trained: int) -> list[int]:
     """Which row of a ``trained``-line bias each row of a ``size``-line board uses (columns alike).
 
@@ -113,7 +127,8 @@ class PolicyNetwork(nn.Module):
         self.tower = nn.ModuleList(Layer(config.filters, config.filters, 3, normalised) for _ in range(config.layers - 1))
         self.output = nn.Conv2d(config.filters, 1, 1, bias=False)
         self.point_bias = nn.Parameter(torch.zeros(config.size, config.size))
-        self.reset()
+        if not self.point_bias.is_meta:  # shapes only: drawing numbers there makes torch load its compiler
+            self.reset()
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -151,7 +166,8 @@ class PolicyNetwork(nn.Module):
         else:
             for layer in self.tower:
                 x = F.relu(layer(x), inplace=True)
-        logits: Tensor = self.output(x).float() + self._bias(planes.shape[-1])  # (B, 1, N, N)
+        # The output keeps its own precision: 8 bits of a logit would tie moves that are not.
+        logits: Tensor = self.output(x.to(self.output.weight.dtype)).float() + self._bias(planes.shape[-1])  # (B, 1, N, N)
         return logits.flatten(1)
 
     def _bias(self, size: int) -> Tensor:

@@ -59,7 +59,7 @@ from gopolicy.batches import Batches, fixed
 from gopolicy.errors import GoPolicyError
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames
-from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork
+from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, resolve_precision
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 CHECKPOINT_FORMAT = 1
@@ -272,20 +272,6 @@ class Average:
         torch._foreach_lerp_([mine for mine, _ in self._numbers], [now for _, now in self._numbers], 1 - decay)
         for mine, now in self._counts:
             mine.copy_(now)
-
-
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it."""
-    if precision == "auto":
-        if device.type == "cuda":
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        elif device.type == "cpu":
-            abilities = torch.cpu.get_capabilities()
-            native = any(abilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-        else:
-            native = False
-        precision = "bf16" if native else "float32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def autocast(device: torch.device, number: torch.dtype) -> AbstractContextManager[Any]:

@@ -143,7 +143,7 @@ def load(weights: str | os.PathLike[str]) -> tuple[PolicyNetwork, dict[str, Any]
             raise WeightsError(f"{path}: {name} has type {tensor.dtype}, expected {expected[name].dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds values that are no finite numbers")
-    network.to_empty(device="cpu").load_state_dict(tensors)
+    network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, assign=True)
     return network.eval(), description
 
 

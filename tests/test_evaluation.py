@@ -29,7 +29,7 @@ def games_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def player() -> Policy:
-    return Policy(network(), {}, torch.device("cpu"))
+    return Policy(network(), {}, torch.device("cpu"), "float32")
 
 
 def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) -> None:

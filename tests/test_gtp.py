@@ -494,6 +494,13 @@ def test_streams(data, answers):
     assert served(data) == answers
 
 
+def test_a_file_name_that_is_no_text():
+    def missing():
+        raise WeightsError(f"weights file {os.fsdecode(b'caf' + bytes([0xE9]))} does not exist")
+
+    assert served(b"genmove b\nname\n", gtp.Engine(missing)) == b"? weights file caf? does not exist\n\n= gopolicy\n\n"
+
+
 def test_ten_thousand_commands_at_once():
     lines = [f"{i} {('play b pass', 'undo', 'name', 'foo', 'play w a0')[i % 5]}" for i in range(10_000)]
     marks = ["=", "=", "=", "?", "?"]

@@ -32,7 +32,7 @@ def network(kind: str = "residual", planes: str = "alphago48", in_planes: int = 
 
 @pytest.fixture(scope="module")
 def player() -> Policy:
-    return Policy(network(), {}, torch.device("cpu"))
+    return Policy(network(), {}, torch.device("cpu"), "float32")
 
 
 def boards(size: int = 19, count: int = 6) -> list[Board]:
@@ -121,9 +121,19 @@ def test_no_legal_point() -> None:
     board = Board(3)
     board.setup(black=["A2", "A3", "B1", "B2", "B3", "C1", "C2"])  # two eyes, and nothing else
     board.to_play = gopolicy.WHITE
-    player = Policy(network(), {}, torch.device("cpu"))
+    player = Policy(network(), {}, torch.device("cpu"), "float32")
     assert board.legal_mask().sum() == player.probabilities(board).sum() == 0
     assert player.top_k(board) == []
+
+
+def test_bf16_answers_nearly_as_float32(player: Policy) -> None:
+    half = Policy(network(), {}, torch.device("cpu"), "bf16")
+    assert half.number == torch.bfloat16
+    for board in boards():
+        exact, near = player.probabilities(board), half.probabilities(board)
+        assert abs(float(near.sum()) - 1) < 1e-5
+        assert np.abs(exact - near).max() < 0.03
+        assert np.abs(exact - near).max() > 0, "computed in bf16, or not?"
 
 
 def test_superko_is_part_of_legal(player: Policy) -> None:

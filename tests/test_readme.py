@@ -104,3 +104,11 @@ def test_every_dependency_is_explained() -> None:
     needed = {re.split(r"[<>=]", name)[0] for name in project["dependencies"]}
     table = README.split("## What it stands on")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| \[(\w+)\]", table, re.MULTILINE)) == needed
+
+
+def test_the_page_of_the_games_counts_them() -> None:
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    with tarfile.open(GAMES) as tar:
+        games = sum(member.isfile() for member in tar)
+    assert f"holds {games} games" in page
+    assert f"make_games.py --games {games}` makes the archive again" in page
