@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         status: int = _home(COMMANDS[args.command][0]).run(args)
+        sys.stdout.flush()  # here, where a reader that went away is understood
         return status
     except GoPolicyError as error:
         print(f"gopolicy {args.command}: {error}", file=sys.stderr)

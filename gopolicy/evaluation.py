@@ -8,6 +8,7 @@ the ratio (right answers / positions) between games (Cochran, Sampling Technique
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -175,14 +176,19 @@ def run(args: Any) -> int:
     """``gopolicy evaluate``."""
     from tqdm import tqdm
 
+    player = policy.load(args.weights, device=args.device, threads=args.threads)
+    policy.check_symmetries(args.symmetries)
+    for path in args.games:
+        if not path.exists():
+            raise GamesError(f"there is no {path}: name a packed set of games, or archives")
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
             packed, split = games.PackedGames.open(args.games[0]), args.split
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            print(games.pack(args.games, folder / "games.gpk"), file=sys.stderr)
+            report_ = games.pack(args.games, folder / "games.gpk", processes=os.cpu_count() or 1)
+            print(report_, file=sys.stderr)
             packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
-        player = policy.load(args.weights, device=args.device, threads=args.threads)
         _, counts = batches.playable(packed, split)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
         with tqdm(total=total, unit=" positions", desc="evaluating", file=sys.stderr, mininterval=0.5) as bar:
@@ -205,9 +211,9 @@ def report(result: dict[str, Any]) -> str:
     lines = [f"{'':<22}{'top-1':>8}{'':<8}{'top-5':>8}{'x-entropy':>11}{'positions':>12}{'games':>9}", row("all", result)]
     for kind, rows in result["by"].items():
         lines += ["", *(row(f"{kind} {label}", values) for label, values in rows.items())]
-    lines += ["", "calibration of the first choice: given probability → share played"]
+    lines += ["", "calibration of the first choice: given probability, and share played"]
     lines += [
-        f"  {100 * row_['prob']:5.1f} % → {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)"
+        f"  {100 * row_['prob']:5.1f} %: {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)"
         for row_ in result["calibration"]
     ]
     return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""Put trained weights into the package, if they are better than those that are there.
+
+    python scripts/release.py runs/long/weights.safetensors games.gpk
+    python scripts/release.py runs/small/weights.safetensors games.gpk --name fast
+    python scripts/release.py runs/long/weights.safetensors games.gpk --max-positions 20000 --dry-run
+
+Both are asked about the same positions of the test split. The better ones are written with batch normalisation folded, as
+float16, with what was measured in their description.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from gopolicy import evaluation, games, policy, weights  # noqa: E402
+from gopolicy.errors import GoPolicyError, WeightsError  # noqa: E402
+
+LARGEST = 16 * 2**20  # bytes of a file
+
+
+def measured(name: str | Path, packed: games.PackedGames, positions: int | None) -> dict[str, Any]:
+    result = evaluation.evaluate(policy.load(name), packed, "test", max_positions=positions)
+    return {key: result[key] for key in ("top1", "top1_interval", "top5", "cross_entropy", "positions", "games")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("games", type=Path, help="the packed set of games whose training split the weights were trained on")
+    parser.add_argument("--name", choices=weights.PACKAGED, default="default")
+    parser.add_argument("--max-positions", type=int, help="of the test split (default: all)")
+    parser.add_argument("--data", default="", help="the training data in words, for the description")
+    parser.add_argument("--dry-run", action="store_true", help="measures and writes nothing")
+    args = parser.parse_args()
+    try:
+        packed = games.PackedGames.open(args.games)
+        new = measured(args.weights, packed, args.max_positions)
+        print(f"new:  {new}")
+        if args.name in weights.packaged():
+            old = measured(args.name, packed, args.max_positions)
+            print(f"here: {old}")
+            if new["cross_entropy"] >= old["cross_entropy"] or new["top1"] <= old["top1"]:
+                print("what is here is at least as good, and stays")
+                return 0
+        if args.dry_run:
+            return 0
+        network, description = weights.load(args.weights)
+        told = {key: value for key, value in description.items() if key not in ("format", "network", "plane_set", "saved")}
+        told["measured"] = {"games": packed.summary()["servers"], "split": "test", "symmetries": 1, **new}
+        if args.data:
+            told["data"] = args.data
+        target = weights.NETWORKS / f"{args.name}.safetensors"
+        weights.save(target, network.folded(), told, half=True)
+        if target.stat().st_size > LARGEST:
+            raise WeightsError(f"{target} is larger than {LARGEST} bytes: release a smaller network")
+        print(f"{target}: {target.stat().st_size:,} bytes")
+    except GoPolicyError as error:
+        print(f"release.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
