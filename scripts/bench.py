@@ -115,21 +115,24 @@ class Bench:
         return result
 
     def _samples(self, per_game: int | None) -> list[tuple[Any, Any, Any]]:
-        """(games, plies, symmetries) a game: all its positions, or so many at random."""
+        """Batches of (games, plies, symmetries): all positions of a game, or so many of each of some games, about 64 in all."""
         from gopolicy.games import PASS_CODE
 
         rng = np.random.default_rng(2)
-        result = []
+        parts = []
         for g in self.chosen:
             codes = self.packed.moves[self.packed.move_start[g] : self.packed.move_start[g + 1]]
             plies = np.flatnonzero((codes & 1023) != PASS_CODE)
             if per_game is not None:
                 plies = np.sort(rng.permutation(plies)[:per_game])
-            result.append((np.full(len(plies), g), plies, rng.integers(0, 8, len(plies))))
-        return result
+            parts.append((np.full(len(plies), g), plies, rng.integers(0, 8, len(plies))))
+        if per_game is None:
+            return parts
+        step = 64 // per_game
+        return [tuple(np.concatenate(columns) for columns in zip(*parts[i : i + step], strict=True)) for i in range(0, len(parts), step)]  # type: ignore[misc]
 
     def _fill(self, samples: list[tuple[Any, Any, Any]]) -> int:
-        """Encodes all samples, each game's into the same batch."""
+        """Encodes all samples, each batch into the same place."""
         from gopolicy import batches, symmetry
         from gopolicy.features import workspace
 
@@ -163,13 +166,14 @@ class Bench:
         return result | self._latency()
 
     def _latency(self) -> dict[str, Any]:
-        """Time of single positions, the call from Python included, along games as they are played; of two rounds the faster."""
+        """Time of single positions along games as they are played, of two rounds the faster; what an empty call from Python takes is
+        taken off."""
         from gopolicy import symmetry
-        from gopolicy.board import cell_of
+        from gopolicy.board import cell_of, point_of
         from gopolicy.features import expand, follow, forget, workspace, write_codes
 
         space = workspace()
-        state, journal, reader, tracker = space.state, space.journal, space.reader, space.tracker
+        reader, tracker = space.reader, space.tracker
         out, table = np.empty((48, 361), dtype=np.uint8), symmetry.tables(19)[0]
         rounds = []
         for _ in range(2):
@@ -177,7 +181,7 @@ class Bench:
             for g in self.chosen[:120]:
                 record = self.packed.record(int(g))
                 start = record.position(1)
-                state[...] = start.state
+                state, journal = start.state, start.journal
                 forget(tracker, state)
                 for colour, point in record.moves:
                     began = time.thread_time_ns()
@@ -186,7 +190,13 @@ class Bench:
                     times.append(time.thread_time_ns() - began)
                     follow(state, journal, tracker, 0 if point < 0 else cell_of(state, point), colour)
             rounds.append(times)
-        micro = np.minimum(*map(np.array, rounds)) / 1000
+        empty = []
+        for _ in range(2000):
+            began = time.thread_time_ns()
+            forget(tracker, state)
+            point_of(state, 30)
+            empty.append(time.thread_time_ns() - began)
+        micro = (np.minimum(*map(np.array, rounds)) - np.median(empty)) / 1000
         return {
             "position_us_median": round(float(np.median(micro)), 1),
             "position_us_999": round(float(np.quantile(micro, 0.999)), 1),
@@ -289,12 +299,14 @@ class Bench:
             peer = torch.from_numpy(turns["onnxruntime"]()).log_softmax(dim=1)
             assert torch.allclose(peer, turns["ours_float32"](), atol=1e-3)
         times: dict[str, list[float]] = {name: [] for name in turns}
-        for i in range(60):
+        for _ in range(6):
             for name, work in turns.items():
-                began = time.perf_counter()
-                work()
-                if i >= 10:
-                    times[name].append(1000 * (time.perf_counter() - began))
+                time.sleep(0.1)  # a peer's threads go on turning for a while after their work
+                for i in range(12):
+                    began = time.perf_counter()
+                    work()
+                    if i >= 2:
+                        times[name].append(1000 * (time.perf_counter() - began))
         result: dict[str, Any] = {f"{name}_ms": round(statistics.median(values), 2) for name, values in times.items()} | {
             "threads": threads
         }
