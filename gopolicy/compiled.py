@@ -65,13 +65,13 @@ def compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], C
         global announced
         if CACHE_FOLDER is None:
             announce("no folder for the compiled code can be written, so every start does this")
-            uncached: Callable[..., Any] = numba.njit(signature, nogil=True, no_cfunc_wrapper=True, **options)(function)
+            uncached: Callable[..., Any] = numba.njit(signature, nogil=True, **options)(function)
             return uncached
         # The setting is read when a function is decorated; nobody else's functions are touched.
         config: Any = numba.config
         before, config.CACHE_DIR = config.CACHE_DIR, CACHE_FOLDER
         try:
-            cached: Any = numba.njit(signature, nogil=True, no_cfunc_wrapper=True, cache=True, **options)(function)
+            cached: Any = numba.njit(signature, nogil=True, cache=True, **options)(function)
         finally:
             config.CACHE_DIR = before
         if cached.stats.cache_misses:
