@@ -213,7 +213,6 @@ def report(result: dict[str, Any]) -> str:
         lines += ["", *(row(f"{kind} {label}", values) for label, values in rows.items())]
     lines += ["", "calibration of the first choice: given probability, and share played"]
     lines += [
-        f"  {100 * row_['prob']:5.1f} %: {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)"
-        for row_ in result["calibration"]
+        f"  {100 * row_['prob']:5.1f} %: {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)" for row_ in result["calibration"]
     ]
     return "\n".join(lines)
