@@ -33,22 +33,13 @@ import numpy as np  # noqa: E402
 ARCHIVE = ROOT / "data" / "gnugo-selfplay.tar.gz"
 
 
-def rate(work: Callable[[], int], rounds: int = 5) -> float:
-    """Units of work a second of this thread's CPU time; ``work`` returns how many it did."""
+def rate(work: Callable[[], int], rounds: int = 5, clock: Callable[[], float] = time.thread_time) -> float:
+    """Units of work a second of this thread's CPU time, or of another clock; ``work`` returns how many it did."""
     best = 0.0
     for _ in range(rounds):
-        began = time.thread_time()
+        began = clock()
         done = work()
-        best = max(best, done / (time.thread_time() - began))
-    return best
-
-
-def wall_rate(work: Callable[[], int], rounds: int = 5) -> float:
-    best = 0.0
-    for _ in range(rounds):
-        began = time.perf_counter()
-        done = work()
-        best = max(best, done / (time.perf_counter() - began))
+        best = max(best, done / (clock() - began))
     return best
 
 
@@ -160,8 +151,8 @@ class Bench:
             list(pool.map(lambda part: self._fill(part[:2]), [samples, samples]))  # both threads have their workspaces
             alone, two = [], []
             for _ in range(5):
-                alone.append(wall_rate(lambda: self._fill(samples[:half]), 1))
-                two.append(wall_rate(lambda: sum(pool.map(self._fill, [samples[:half], samples[half:]])), 1))
+                alone.append(rate(lambda: self._fill(samples[:half]), 1, time.perf_counter))
+                two.append(rate(lambda: sum(pool.map(self._fill, [samples[:half], samples[half:]])), 1, time.perf_counter))
         result["two_threads_times_one"] = round(max(two) / max(alone), 2)
         return result | self._latency()
 
