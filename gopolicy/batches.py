@@ -20,7 +20,7 @@ import torch
 from numba import int64, types, uint8, uint16, uint64, void
 
 from gopolicy import symmetry
-from gopolicy.board import Journal, State, cell_of, is_legal, set_stones
+from gopolicy.board import Journal, State, cell_of, clear, is_legal, set_stones
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, WHITE
 from gopolicy.errors import GamesError
@@ -141,12 +141,15 @@ def fill(
         g = games[b]
         if b == 0 or g != games[b - 1] or plies[b] < ply:
             ply = 0
-            state.size = size
-            stones[:] = EMPTY
-            for i in range(setup_start[g], setup_start[g + 1]):
-                stones[int64(setup[i] & uint16(1023))] = WHITE if setup[i] & uint16(WHITE_BIT) else BLACK
-            if set_stones(state, stones) >= 0:
-                return g
+            if setup_start[g] == setup_start[g + 1]:
+                clear(state, size)
+            else:
+                state.size = size
+                stones[:] = EMPTY
+                for i in range(setup_start[g], setup_start[g + 1]):
+                    stones[int64(setup[i] & uint16(1023))] = WHITE if setup[i] & uint16(WHITE_BIT) else BLACK
+                if set_stones(state, stones) >= 0:
+                    return g
             forget(tracker, state)
         start = move_start[g]
         while ply < plies[b]:
@@ -163,7 +166,7 @@ def fill(
         move = moves[start + ply]
         write_codes(state, journal, reader, tracker, WHITE if move & uint16(WHITE_BIT) else BLACK, planes.shape[1])
         table = tables[symmetries[b]]
-        expand(tracker, points, table, planes[b])
+        expand(state, tracker, table, planes[b])
         target = int64(move & uint16(1023))
         for i in range(points):
             if table[i] == target:

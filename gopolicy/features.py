@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import from_dtype, int64, uint8, uint16, uint32, uint64, void
+from numba import from_dtype, int8, int64, uint8, uint16, uint32, uint64, void
 
 from gopolicy import symmetry
 from gopolicy.board import (
+    BORDER,
     CELLS,
     JOURNAL,
     STATE,
@@ -37,9 +38,9 @@ from gopolicy.board import (
     set_bit,
 )
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, WHITE
 from gopolicy.errors import GoPolicyError
-from gopolicy.ladders import READER, Reader, is_captured, mark_around, prey_answers, suspect_around
+from gopolicy.ladders import READER, Reader, begin, is_captured, mark_around, prey_answers, suspect_around
 
 POINTS = MAX_SIZE * MAX_SIZE
 
@@ -116,6 +117,10 @@ PLANES_WITH_MOVES = 20  # sets of more planes look at legal moves, ladders and e
 _PLANE_FIELD = np.array([group.field for group in GROUPS for _ in range(group.planes)], dtype=np.int64)
 _PLANE_VALUE = np.array([group.first + (i if group.planes > 1 else 0) for group in GROUPS for i in range(group.planes)], dtype=np.int64)
 
+# What lies at a cell, for the player to move: bits, so that neighbours can be looked at together.
+OPEN, OWN, OTHER, CAPTURABLE, OFF = (np.uint8(1 << i) for i in range(5))
+NOT_SIMPLE = 255
+BLOCK = 64  # bytes: planes are expanded by registers of the widest processors
 MOST_ESCAPES = 8  # moves of an entry of the ladder memory; a chain with more is read anew each time
 
 TRACKER = np.dtype(
@@ -128,8 +133,12 @@ TRACKER = np.dtype(
         ("ladder_moves", np.uint16, (2, CELLS, MOST_ESCAPES)),
         ("ladder_count", np.uint16, (2, CELLS)),
         ("move_codes", np.uint32, (2, CELLS)),  # of empty cells: fields CAPTURE to FLAGS without ladders, ko and eyes
-        ("codes", np.uint32, (POINTS,)),
-        ("turned", np.uint32, (POINTS,)),  # the codes under a symmetry
+        ("codes", np.uint32, (CELLS + BLOCK,)),
+        ("kinds", np.uint8, (CELLS,)),  # OPEN, OWN, OTHER …
+        ("chain_libs", np.uint8, (CELLS,)),  # liberties of the chain there, at most 8
+        ("simple", np.uint8, (CELLS,)),  # liberties of a move there that joins and captures nothing, else NOT_SIMPLE
+        ("by_point", np.uint32, (640,)),
+        ("turned", np.uint32, (640,)),  # under a symmetry
         ("fields", np.uint8, (8, 640)),  # the codes, a field a row
         ("prey", np.uint16, (CELLS,)),
     ],
@@ -157,6 +166,7 @@ def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> An
     if cell == 0:
         return advance(state, journal, 0, colour)
     stride = state.stride
+    side = 0 if colour == BLACK else 1
     changed, other_changed = tracker.changed[0], tracker.changed[1]
     set_bit(changed, stride, cell)
     for d in range(4):
@@ -164,22 +174,33 @@ def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> An
         if state.colour[q] == colour or state.colour[q] == -colour:
             set_bit(changed, stride, state.head[q])
     taken = advance(state, journal, cell, colour)
-    stale, other_stale = tracker.stale[0], tracker.stale[1]
+    # A chain's liberties and stones concern the moves of its own side, and those of the other side only if it can be captured.
+    mine, theirs = tracker.stale[side], tracker.stale[1 - side]
     row = state.liberties[state.head[cell]]
     for w in range(WORDS):
-        stale[w] |= row[w]
+        mine[w] |= row[w]
+    if state.libs[state.head[cell]] == 1:
+        for w in range(WORDS):
+            theirs[w] |= row[w]
     for d in range(4):
         q = neighbour(state, cell, d)
-        if state.colour[q] == -colour:
+        c = state.colour[q]
+        if c == EMPTY:
+            set_bit(theirs, stride, q)
+        elif c == -colour:
             row = state.liberties[state.head[q]]
             for w in range(WORDS):
-                stale[w] |= row[w]
+                theirs[w] |= row[w]
+            if state.libs[state.head[q]] == 1:
+                for w in range(WORDS):
+                    mine[w] |= row[w]
     if taken > 0:
         for k in range(journal.captures[0]):
             first = int64(journal.captured[0, k])
             s = first
             while True:
-                set_bit(stale, stride, s)
+                set_bit(mine, stride, s)
+                set_bit(theirs, stride, s)
                 for d in range(4):
                     q = neighbour(state, s, d)
                     if state.colour[q] == colour:
@@ -187,13 +208,12 @@ def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> An
                         set_bit(changed, stride, h)
                         row = state.liberties[h]
                         for w in range(WORDS):
-                            stale[w] |= row[w]
+                            mine[w] |= row[w]
+                            theirs[w] |= row[w]
                 s = int64(state.next[s])
                 if s == first:
                     break
-    # Both sides have the same to make again, each since it was last encoded.
     for w in range(WORDS):
-        other_stale[w] |= stale[w]
         other_changed[w] |= changed[w]
     return taken
 
@@ -203,14 +223,23 @@ def at_most(value: Any, limit: Any) -> Any:
     return value if value < limit else limit
 
 
-@compiled(uint32(State, Reader, int64, int64))
-def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
-    """The fields CAPTURE, SELF_ATARI, LIBERTIES_AFTER and FLAGS of a move of the colour at an empty cell.
+@compiled(uint32(int64, int64, int64, int64))
+def packed_move_code(captured: Any, stones: Any, libs: Any, walls: Any) -> Any:
+    """The code of a move that captures so many stones and makes a chain of so many stones with so many liberties."""
+    code = SURROUNDED << (4 * FLAGS) if walls == 4 else 0
+    if libs > 0:
+        code |= (at_most(captured, 7) + 1) << (4 * CAPTURE)
+        code |= at_most(libs, 8) << (4 * LIBERTIES_AFTER)
+        code |= SENSIBLE << (4 * FLAGS)
+        if libs == 1:
+            code |= at_most(stones, 8) << (4 * SELF_ATARI)
+    return uint32(code)
 
-    No ko, no ladders; SENSIBLE stands for legal, and SURROUNDED asks for a look at eyes.
-    """
+
+@compiled(uint32(State, Reader, int64, int64))
+def move_code_by_union(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
+    """``move_code`` of any move, its liberties counted as the union of those of the chains it joins and captures."""
     stride = state.stride
-    empty = 0
     chains = 0
     captured = 0
     stones = 1
@@ -221,9 +250,7 @@ def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     for d in range(4):
         q = neighbour(state, cell, d)
         c = state.colour[q]
-        if c == EMPTY:
-            empty += 1
-        elif c == colour:
+        if c == colour:
             walls += 1
             h = int64(state.head[q])
             if h != own and h != own2 and h != own3:
@@ -236,67 +263,80 @@ def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
                 captures += 1
                 captured += state.stones[h]
                 taken4, taken3, taken2, taken = taken3, taken2, taken, h
-        else:
+        elif c == BORDER:
             walls += 1
-    if captures == 0 and chains == 0:
-        libs = empty
-    elif captures == 0 and chains == 1:
-        row = state.liberties[own]
-        libs = state.libs[own] - 1
-        if empty > 0:
-            for d in range(4):
-                q = neighbour(state, cell, d)
-                if state.colour[q] == EMPTY and not has_bit(row, stride, q):
-                    libs += 1
-    else:
-        union = reader.union[:]
-        first = state.liberties[own]
+    union = reader.union[:]
+    first = state.liberties[own]
+    for w in range(WORDS):
+        union[w] = first[w] if chains > 0 else uint64(0)
+    for k in range(1, chains):
+        row = state.liberties[own2 if k == 1 else own3 if k == 2 else own4]
         for w in range(WORDS):
-            union[w] = first[w] if chains > 0 else uint64(0)
-        for k in range(1, chains):
-            row = state.liberties[own2 if k == 1 else own3 if k == 2 else own4]
-            for w in range(WORDS):
-                union[w] |= row[w]
+            union[w] |= row[w]
+    for d in range(4):
+        q = neighbour(state, cell, d)
+        if state.colour[q] == EMPTY:
+            set_bit(union, stride, q)
+    for k in range(captures):
+        start = taken if k == 0 else taken2 if k == 1 else taken3 if k == 2 else taken4
+        s = start
+        while True:
+            for d in range(4):
+                q = neighbour(state, s, d)
+                h = int64(state.head[q])
+                if q == uint64(cell) or (state.colour[q] == colour and (h == own or h == own2 or h == own3 or h == own4)):
+                    set_bit(union, stride, s)
+            s = int64(state.next[s])
+            if s == start:
+                break
+    clear_bit(union, stride, cell)
+    libs = 0
+    for w in range(WORDS):
+        libs += popcount(union[w])
+    return packed_move_code(captured, stones, libs, walls)
+
+
+@compiled(uint32(State, Reader, int64, int64))
+def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
+    """The fields CAPTURE, SELF_ATARI, LIBERTIES_AFTER and FLAGS of a move of the colour at an empty cell.
+
+    No ko, no ladders; SENSIBLE stands for legal, and SURROUNDED asks for a look at eyes.
+    """
+    # What most cells need, with as few branches as can be: no capture, at most one own chain to join.
+    own = neighbour(state, cell, 0)
+    empty = walls = joins = captures = 0
+    for d in range(4):
+        q = neighbour(state, cell, d)
+        c = state.colour[q]
+        joins += c == colour
+        empty += c == EMPTY
+        walls += c == BORDER
+        captures += (c == -colour) & (state.libs[state.head[q]] == 1)
+        own = q if c == colour else own
+    if captures == 0:
+        if joins == 0:
+            return packed_move_code(0, 1, empty, walls)
+        h = state.head[own]
+        row = state.liberties[h]
+        libs = int64(state.libs[h]) - 1
+        others = 0
         for d in range(4):
             q = neighbour(state, cell, d)
-            if state.colour[q] == EMPTY:
-                set_bit(union, stride, q)
-        for k in range(captures):
-            start = taken if k == 0 else taken2 if k == 1 else taken3 if k == 2 else taken4
-            s = start
-            while True:
-                for d in range(4):
-                    q = neighbour(state, s, d)
-                    h = int64(state.head[q])
-                    if q == cell or (state.colour[q] == colour and (h == own or h == own2 or h == own3 or h == own4)):
-                        set_bit(union, stride, s)
-                s = int64(state.next[s])
-                if s == start:
-                    break
-        clear_bit(union, stride, cell)
-        libs = 0
-        for w in range(WORDS):
-            libs += popcount(union[w])
-    code = 0
-    if walls == 4:
-        code |= SURROUNDED << (4 * FLAGS)
-    if libs > 0:
-        code |= (at_most(captured, 7) + 1) << (4 * CAPTURE)
-        code |= at_most(libs, 8) << (4 * LIBERTIES_AFTER)
-        if libs == 1:
-            code |= at_most(stones, 8) << (4 * SELF_ATARI)
-        code |= SENSIBLE << (4 * FLAGS)
-    return uint32(code)
+            c = state.colour[q]
+            others += (c == colour) & (state.head[q] != h)
+            libs += not has_bit(row, state.stride, q if c == EMPTY else uint64(cell))  # the cell itself is in the row
+        if others == 0:
+            return packed_move_code(0, 1 + int64(state.stones[h]), libs, walls + joins)
+    return move_code_by_union(state, reader, cell, colour)
 
 
-@compiled(void(State, Tracker, int64, int64, int64))
-def set_flag(state: Any, tracker: Any, cell: Any, flag: Any, on: Any) -> None:
-    point = point_of(state, cell)
+@compiled(void(Tracker, int64, int64, int64))
+def set_flag(tracker: Any, cell: Any, flag: Any, on: Any) -> None:
     bit = uint32(flag << (4 * FLAGS))
     if on:
-        tracker.codes[point] |= bit
+        tracker.codes[cell] |= bit
     else:
-        tracker.codes[point] &= ~bit
+        tracker.codes[cell] &= ~bit
 
 
 @compiled(void(State, Journal, Reader, Tracker, int64, int64))
@@ -314,12 +354,10 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
     if holds:
         tracker.ladder_serial[side, prey] = tracker.serial[side]
         for k in range(tracker.ladder_count[side, prey]):
-            set_flag(state, tracker, tracker.ladder_moves[side, prey, k], flag, 1)
+            set_flag(tracker, tracker.ladder_moves[side, prey, k], flag, 1)
         return
-    for w in range(WORDS):
-        reader.marks[w] = uint64(0)
+    begin(reader)
     set_bit(reader.marks[:], state.stride, prey)
-    reader.suspects = 0
     suspect_around(state, reader, prey)
     count = 0
     first = next_bit(state.liberties[prey], state.stride, 0)
@@ -329,7 +367,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
         mark_around(state, reader, second)
         for move, other in ((first, second), (second, first)):
             if is_legal(state, move, colour) and is_captured(state, journal, reader, prey, move, other):
-                set_flag(state, tracker, move, flag, 1)
+                set_flag(tracker, move, flag, 1)
                 tracker.ladder_moves[side, prey, count] = move
                 count += 1
     else:
@@ -340,7 +378,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
         for k in range(stop):
             move = int64(tracker.prey[CELLS - 1 - k])
             if not is_captured(state, journal, reader, prey, move, 0):
-                set_flag(state, tracker, move, flag, 1)
+                set_flag(tracker, move, flag, 1)
                 if count < MOST_ESCAPES:
                     tracker.ladder_moves[side, prey, count] = move
                 count += 1
@@ -357,88 +395,120 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
 def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any, planes: Any) -> None:
     """Writes ``tracker.codes`` of the position with ``colour`` to move; ``planes`` says how much is wanted."""
     side = 0 if colour == BLACK else 1
-    size, stride = state.size, state.stride
+    stride = uint64(state.stride)
     tracker.serial[side] += 1
     moves = planes > PLANES_WITH_MOVES
-    move_codes = tracker.move_codes[side]
-    if moves:
-        stale = tracker.stale[side]
-        for w in range(WORDS):
-            word = stale[w]
-            stale[w] = uint64(0)
-            while word != uint64(0):
-                cell = w * 64 + lowest_bit(word) + stride
-                word &= word - uint64(1)
-                if state.colour[cell] == EMPTY:
-                    move_codes[cell] = move_code(state, reader, cell, colour)
-    eyes = 0
+    colours, codes, kinds, simple = state.colour, tracker.codes, tracker.kinds, tracker.simple
+    move_codes, stale = tracker.move_codes[side], tracker.stale[side]
+    turn, own = np.int32(state.turn), int8(colour)
+    # What all cells need is done without branches, many cells at a time: the colours of neighbouring points cannot be foretold.
+    # Cells are counted as uint64 here: a signed index would be looked at each time.
+    first, end = stride, (uint64(state.size) + uint64(1)) * stride
     preys = 0
-    point = 0
-    surrounded = uint32(SURROUNDED << (4 * FLAGS))
-    for row in range(size):
-        start = (row + 1) * stride
-        for cell in range(start, start + size):
-            c = state.colour[cell]
-            if c == EMPTY:
-                code = uint32(3)
-                if moves:
-                    code |= move_codes[cell]
-                    if code & surrounded:
-                        journal.eyes[eyes] = cell
-                        eyes += 1
-            else:
-                head = int64(state.head[cell])
-                libs = int64(state.libs[head])
-                age = at_most(state.turn - state.played[cell], 8)
-                code = uint32((1 if c == colour else 2) | age << (4 * AGE) | at_most(libs, 8) << (4 * LIBERTIES))
-                if head == cell and libs == (1 if c == colour else 2):
-                    tracker.prey[preys] = cell
-                    preys += 1
-            tracker.codes[point] = code
-            point += 1
+    chain_libs = tracker.chain_libs
+    for k in range(first, end):
+        head = uint64(state.head[k])
+        libs = state.libs[head]
+        chain_libs[k] = libs if libs < uint16(8) else uint16(8)  # of no meaning where no stone lies
+        if (head == k) & (libs <= uint16(2)) and libs == (uint16(1) if colours[k] == own else uint16(2)) and colours[k] & int8(1):
+            tracker.prey[preys] = k
+            preys += 1
+    for k in range(uint64(0), end + stride):
+        c = colours[k]
+        other = CAPTURABLE if chain_libs[k] == uint8(1) else OTHER
+        other = OFF if c == int8(BORDER) else other
+        other = OWN if c == own else other
+        kinds[k] = OPEN if c == int8(EMPTY) else other
+    for k in range(first, end):
+        age = uint32(turn - np.int32(state.played[k]))
+        age = uint32(age if age < uint32(8) else uint32(8))
+        code = uint32(uint32(1 if colours[k] == own else 2) | uint32(age << uint32(4 * AGE)))
+        code = uint32(code | uint32(uint32(chain_libs[k]) << uint32(4 * LIBERTIES)))
+        codes[k] = uint32(3) if colours[k] == int8(EMPTY) else code
     if not moves:
         return
+    # A move that joins and captures nothing has the liberties of its own stone.
+    for k in range(first, end):
+        up, left, right, down = kinds[k - stride], kinds[k - uint64(1)], kinds[k + uint64(1)], kinds[k + stride]
+        empty = uint8(up == OPEN) + uint8(left == OPEN) + uint8(right == OPEN) + uint8(down == OPEN)
+        plain = uint8((up | left | right | down) & (OWN | CAPTURABLE)) == uint8(0)
+        simple[k] = uint8(empty) if plain else uint8(NOT_SIMPLE)
+    for w in range(WORDS):
+        word = stale[w]
+        stale[w] = uint64(0)
+        while word != uint64(0):
+            cell = w * 64 + lowest_bit(word) + state.stride
+            word &= word - uint64(1)
+            if simple[cell] == uint8(NOT_SIMPLE) and state.colour[cell] == EMPTY:
+                move_codes[cell] = move_code(state, reader, cell, colour)
+    for k in range(first, end):
+        libs_after = uint32(simple[k])
+        code = uint32(libs_after << uint32(4 * LIBERTIES_AFTER)) | uint32(SENSIBLE << (4 * FLAGS) | 1 << (4 * CAPTURE))
+        code = uint32(code | uint32(1 << (4 * SELF_ATARI))) if libs_after == uint32(1) else uint32(code)
+        code = uint32(0) if libs_after == uint32(0) else uint32(code)
+        code = move_codes[k] if libs_after == uint32(NOT_SIMPLE) else uint32(code)
+        codes[k] |= code if colours[k] == int8(EMPTY) else uint32(0)
+    eyes = 0
+    surrounded = uint32(SURROUNDED << (4 * FLAGS))
+    for block in range(first, end, uint64(BLOCK)):
+        seen = uint32(0)
+        for i in range(uint64(BLOCK)):
+            seen = uint32(seen | codes[block + i])
+        if seen & surrounded:
+            for k in range(block, min(block + uint64(BLOCK), end)):
+                if codes[k] & surrounded:
+                    journal.eyes[eyes] = k
+                    eyes += 1
     eyes = keep_true_eyes(state, journal, colour, eyes)
     for i in range(eyes):
-        set_flag(state, tracker, journal.eyes[i], SENSIBLE, 0)
+        set_flag(tracker, journal.eyes[i], SENSIBLE, 0)
     if state.ko != 0 and state.ko_colour == colour:
-        tracker.codes[point_of(state, state.ko)] = uint32(3)
+        codes[state.ko] = uint32(3)
     for i in range(preys):
         write_ladders(state, journal, reader, tracker, tracker.prey[i], colour)
     for w in range(WORDS):
         tracker.changed[side, w] = uint64(0)
 
 
-@compiled(void(Tracker, int64, uint16[::1], uint8[:, ::1]))
-def expand(tracker: Any, points: Any, table: Any, planes: Any) -> None:
+@compiled(void(State, Tracker, uint16[::1], uint8[:, ::1]))
+def expand(state: Any, tracker: Any, table: Any, planes: Any) -> None:
     """Writes the planes (P, N*N) uint8 of the codes under a symmetry; P is 4, 12, 20 or 48, or 1 for stones1 (as int8 bytes)."""
-    fields, turned = tracker.fields, tracker.turned
+    size, stride = uint64(state.size), uint64(state.stride)
+    points = size * size
+    fields, turned, codes = tracker.fields, tracker.turned, tracker.by_point
+    for row in range(size):
+        for column in range(size):
+            codes[row * size + column] = tracker.codes[(row + uint64(1)) * stride + column]
     for i in range(points):
-        turned[i] = tracker.codes[table[i]]
+        turned[i] = codes[table[i]]
+    padded = (points + uint64(BLOCK - 1)) // uint64(BLOCK) * uint64(BLOCK)
     for f in range(7):
-        field_row = fields[f]
         shift = uint32(4 * f)
-        for i in range(points):
-            field_row[i] = (turned[i] >> shift) & uint32(15)
+        row_of_field = fields[f]
+        for i in range(padded):
+            row_of_field[i] = (turned[i] >> shift) & uint32(15)
     if planes.shape[0] == 1:
         for i in range(points):
             planes[0, i] = 1 if fields[0, i] == 1 else 255 if fields[0, i] == 2 else 0
         return
+    # Whole blocks at a time: what a plane writes beyond its end, the next plane overwrites. The last one ends where it ends.
+    out = planes.reshape(planes.size)
     for p in range(planes.shape[0]):
-        out = planes[p]
         field = _PLANE_FIELD[p]
         value = uint8(_PLANE_VALUE[p])
+        start = uint64(p) * points
+        count = padded if start + padded <= uint64(len(out)) else points
         if field < 0:
             for i in range(points):
-                out[i] = value
+                out[start + i] = value
         elif field == FLAGS:
             source = fields[FLAGS]
-            for i in range(points):
-                out[i] = uint8(1) if source[i] & value else uint8(0)
+            for i in range(count):
+                out[start + i] = uint8(1) if source[i] & value else uint8(0)
         else:
             source = fields[field]
-            for i in range(points):
-                out[i] = uint8(1) if source[i] == value else uint8(0)
+            for i in range(count):
+                out[start + i] = uint8(1) if source[i] == value else uint8(0)
 
 
 class Workspace:
@@ -474,5 +544,5 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     colour = board.to_play if colour is None else colour
     forget(space.tracker, board.state)
     write_codes(board.state, board.journal, space.reader, space.tracker, colour, chosen.planes)
-    expand(space.tracker, size * size, symmetry.tables(size)[0], out.reshape(chosen.planes, size * size))
+    expand(board.state, space.tracker, symmetry.tables(size)[0], out.reshape(chosen.planes, size * size))
     return out.view(chosen.dtype)

@@ -22,6 +22,7 @@ from numba import from_dtype, int64, types, uint64, void
 
 from gopolicy.board import (
     BORDER,
+    CELLS,
     PLIES,
     WORDS,
     Journal,
@@ -44,18 +45,19 @@ from gopolicy.coords import EMPTY
 LONGEST_LINE = 400  # plies; a longer line has escaped
 MOST_STONES = 10_000  # played in the reading of one candidate; with more the prey is not captured
 POOL = 32_768
-SUSPECTS = 8_192
 
 READER = np.dtype(
     [
         ("marks", np.uint64, (WORDS,)),  # cells looked at, and heads of chains looked at
+        ("around", np.uint64, (WORDS,)),  # cells whose neighbours are marked too
+        ("suspected", np.uint64, (WORDS,)),  # the suspects, as a set
         ("union", np.uint64, (WORDS,)),
         ("stones", np.int64),  # played in this reading
         ("next", np.int32, (PLIES,)),  # of each ply: its next candidate in the pool, and the end of them
         ("stop", np.int32, (PLIES,)),
         ("suspects_before", np.int32, (PLIES,)),  # of each ply, what to go back to
         ("suspects", np.int64),
-        ("suspect", np.uint16, (SUSPECTS,)),  # stones next to the prey whose chain was seen in atari
+        ("suspect", np.uint16, (CELLS,)),  # stones next to the prey whose chain was seen in atari
         ("pool", np.uint16, (POOL,)),
     ],
     align=True,
@@ -76,9 +78,23 @@ def mark(state: Any, reader: Any, cell: Any) -> None:
 
 @compiled(void(State, Reader, int64))
 def mark_around(state: Any, reader: Any, cell: Any) -> None:
-    mark(state, reader, cell)
-    for d in range(4):
-        mark(state, reader, neighbour(state, cell, d))
+    """Marks a cell and its neighbours. Once in a reading is enough: what changes there later is a stone of the reading, whose
+    own surroundings were marked before it was played."""
+    if not has_bit(reader.around[:], state.stride, cell):
+        set_bit(reader.around[:], state.stride, cell)
+        mark(state, reader, cell)
+        for d in range(4):
+            mark(state, reader, neighbour(state, cell, d))
+
+
+@compiled(void(Reader))
+def begin(reader: Any) -> None:
+    """Forgets marks and suspects: for the first candidate around a prey."""
+    reader.suspects = 0
+    for w in range(WORDS):
+        reader.marks[w] = uint64(0)
+        reader.around[w] = uint64(0)
+        reader.suspected[w] = uint64(0)
 
 
 @compiled(types.boolean(State, Journal, Reader, int64, int64))
@@ -132,7 +148,7 @@ def freedom(state: Any, reader: Any, prey: Any, at: Any, without: Any) -> Any:
         q = neighbour(state, at, d)
         c = state.colour[q]
         if c == EMPTY:
-            if q != without:
+            if q != uint64(without):
                 count += 1
         elif c == colour:
             h = state.head[q]
@@ -181,9 +197,18 @@ def suspect(state: Any, reader: Any, cell: Any, colour: Any) -> None:
     if state.colour[cell] == -colour:
         h = state.head[cell]
         set_bit(reader.marks[:], state.stride, h)
-        if state.libs[h] == 1 and reader.suspects < SUSPECTS:
+        if state.libs[h] == 1 and not has_bit(reader.suspected[:], state.stride, cell):
+            set_bit(reader.suspected[:], state.stride, cell)
             reader.suspect[reader.suspects] = cell
             reader.suspects += 1
+
+
+@compiled(void(State, Reader, int64))
+def clear_suspects(state: Any, reader: Any, count: Any) -> None:
+    """Forgets all suspects but the first ``count``."""
+    for i in range(count, reader.suspects):
+        clear_bit(reader.suspected[:], state.stride, reader.suspect[i])
+    reader.suspects = count
 
 
 @compiled(void(State, Reader, int64))
@@ -302,7 +327,7 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, oth
         else:
             head = state.head[prey]
             set_bit(reader.marks[:], state.stride, head)
-            if state.libs[head] >= 3 or start > POOL - 1024 or reader.suspects > SUSPECTS - 1024:
+            if state.libs[head] >= 3 or start > POOL - 1024:
                 value = ESCAPED
             elif state.libs[head] == 1:
                 value = CAPTURED
@@ -336,7 +361,7 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, oth
                     value = ESCAPED
                     break
                 if reader.stones >= MOST_STONES:
-                    reader.suspects = reader.suspects_before[1]
+                    clear_suspects(state, reader, reader.suspects_before[1])
                     while journal.top > 0:
                         take_back(state, journal)
                     return False
@@ -348,7 +373,7 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, oth
             if value == UNKNOWN:
                 break
             take_back(state, journal)
-            reader.suspects = reader.suspects_before[ply]
+            clear_suspects(state, reader, reader.suspects_before[ply])
             ply = int64(journal.top)
             hunters = not hunters
             if ply == 0:

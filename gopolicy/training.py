@@ -59,6 +59,7 @@ from gopolicy.batches import Batches, fixed
 from gopolicy.errors import GoPolicyError
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames
+from gopolicy.muon import Muon
 from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, resolve_precision
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
@@ -84,7 +85,7 @@ class TrainingConfig:
     layers: int = _option(12, "layers: one 5×5, the others 3×3; the 1×1 output is not counted")
     kind: str = _option("residual", "plain as published, or with shortcuts and batch normalisation", *KINDS)
     batch_size: int = _option(256, "positions a step, over all processes together")
-    optimizer: str = _option("adamw", "stochastic gradient descent with Nesterov momentum, or AdamW", "sgd", "adamw")
+    optimizer: str = _option("adamw", "stochastic gradient descent with Nesterov momentum, AdamW, or Muon", "sgd", "adamw", "muon")
     lr: float = _option(2e-3, "highest learning rate")
     momentum: float = _option(0.9, "momentum of sgd; first beta of adamw")
     weight_decay: float = _option(1e-2, "weight decay of convolution weights; biases and normalisation have none (sgd: try 1e-4)")
@@ -251,6 +252,9 @@ def make_optimizer(config: TrainingConfig, network: nn.Module, device: torch.dev
     fused = True if device.type in ("cpu", "cuda") else None
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
+    if config.optimizer == "muon":
+        groups[0]["muon"] = True
+        return Muon(groups, lr=config.lr, momentum=0.95, betas=(config.momentum, 0.999), fused=fused)
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=fused)
 
 

@@ -177,7 +177,7 @@ class Bench:
                 for colour, point in record.moves:
                     began = time.thread_time_ns()
                     write_codes(state, journal, reader, tracker, colour, 48)
-                    expand(tracker, 361, table, out)
+                    expand(state, tracker, table, out)
                     times.append(time.thread_time_ns() - began)
                     follow(state, journal, tracker, 0 if point < 0 else cell_of(state, point), colour)
             rounds.append(times)

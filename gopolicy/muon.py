@@ -1,0 +1,69 @@
+"""Muon: AdamW whose convolution kernels move by orthogonalised momentum.
+
+The momentum of a kernel, seen as a matrix (outputs × inputs·k·k), is replaced by the nearest matrix with singular values near
+one: rare directions learn as fast as frequent ones. Source: K. Jordan et al., "Muon: an optimizer for hidden layers" (2024),
+with the scale of J. Liu et al., "Muon is scalable for LLM training" (arXiv 2502.16982), which makes a step as long as one
+of AdamW, so that both take the same learning rates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, Jordan et al.
+ITERATIONS = 5
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """(n, rows, columns) → the same shape in bfloat16, every matrix with singular values of about 0.7 to 1.2."""
+    x = matrices.bfloat16()
+    wide = x.shape[1] <= x.shape[2]
+    x = x if wide else x.mT
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return x if wide else x.mT
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW for all parameters but those of groups with ``muon``: 4-d kernels, which get orthogonalised Nesterov momentum."""
+
+    def __init__(self, groups: list[dict[str, Any]], *, lr: float, momentum: float, betas: tuple[float, float], fused: bool | None) -> None:
+        super().__init__(groups, lr=lr, betas=betas, fused=fused)
+        self.kernel_momentum = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            if group.get("muon"):
+                by_shape: dict[tuple[int, ...], list[nn.Parameter]] = {}
+                for kernel in group["params"]:
+                    if kernel.grad is not None:
+                        by_shape.setdefault(tuple(kernel.shape), []).append(kernel)
+                for kernels in by_shape.values():
+                    self._move(kernels, group["lr"], group["weight_decay"])
+        super().step(closure)
+
+    def _move(self, kernels: list[nn.Parameter], lr: float, weight_decay: float) -> None:
+        """One step of kernels of one shape, orthogonalised together; their gradients are used up."""
+        rows, columns = kernels[0].shape[0], kernels[0][0].numel()
+        gradients = [kernel.grad for kernel in kernels]
+        momenta = []
+        for kernel in kernels:
+            state = self.state[kernel]
+            if not state:
+                state["momentum"] = torch.zeros_like(kernel)
+            momenta.append(state["momentum"])
+        torch._foreach_lerp_(momenta, gradients, 1 - self.kernel_momentum)
+        directions = torch._foreach_lerp(gradients, momenta, self.kernel_momentum)
+        steps = orthogonalised(torch.stack([direction.reshape(rows, columns) for direction in directions]))
+        torch._foreach_mul_(kernels, 1 - lr * weight_decay)
+        scale = 0.2 * max(rows, columns) ** 0.5
+        for kernel, step in zip(kernels, steps.to(kernels[0].dtype), strict=True):
+            kernel.add_(step.view_as(kernel), alpha=-lr * scale)
+            kernel.grad = None
