@@ -34,7 +34,7 @@ SIZE = 19
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-@compiled(uint64(uint64, uint64))
+@compiled(uint64(uint64, uint64), inner=True)
 def mixed_with(key: Any, value: Any) -> Any:
     return mixed(key * uint64(_GOLDEN) + mixed(value + uint64(_GOLDEN)))
 
@@ -85,7 +85,13 @@ def draw_samples(
         epoch = (first + k) // total
         key = mixed_with(seed, uint64(epoch))
         place = shuffled_index((first + k) % total, total, key)
-        g = np.searchsorted(group_start, place, side="right") - 1
+        g, after = 0, len(games)
+        while after - g > 1:
+            middle = (g + after) >> 1
+            if group_start[middle] <= place:
+                g = middle
+            else:
+                after = middle
         group = place - group_start[g]
         count = min(counts[g], 1024)
         game_key = mixed_with(key, uint64(g + 1))
@@ -97,8 +103,12 @@ def draw_samples(
             order[i], order[j] = order[j], order[i]
         chosen = out_plies[k * PER_GAME : (k + 1) * PER_GAME]
         for i in range(PER_GAME):
-            chosen[i] = order[(group * PER_GAME + i) % count]
-        chosen.sort()
+            stone = int64(order[(group * PER_GAME + i) % count])
+            j = i
+            while j > 0 and chosen[j - 1] > stone:
+                chosen[j] = chosen[j - 1]
+                j -= 1
+            chosen[j] = stone
         game_key = mixed_with(game_key, uint64(group))  # a group's symmetries are its own
         for i in range(PER_GAME):
             game_key = mixed(game_key + uint64(_GOLDEN))

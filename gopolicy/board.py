@@ -81,7 +81,7 @@ ZOBRIST = np.random.default_rng(20160127).integers(1, 2**63, size=(2, CELLS), dt
 # Cells read from a board are unsigned: a signed index costs numba a look whether it counts from the end.
 
 
-@compiled(uint64(State, int64, int64))
+@compiled(uint64(State, int64, int64), inner=True)
 def neighbour(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
         return uint64(cell - state.stride)
@@ -102,25 +102,25 @@ def point_of(state: Any, cell: Any) -> Any:
     return (cell // state.stride - 1) * state.size + cell % state.stride
 
 
-@compiled(types.boolean(uint64[::1], int64, int64))
+@compiled(types.boolean(uint64[::1], int64, int64), inner=True, inline=True)
 def has_bit(bits: Any, stride: Any, cell: Any) -> Any:
     bit = cell - stride
     return (bits[uint64(bit) >> uint64(6)] >> uint64(bit & 63)) & uint64(1) != uint64(0)
 
 
-@compiled(void(uint64[::1], int64, int64))
+@compiled(void(uint64[::1], int64, int64), inner=True, inline=True)
 def set_bit(bits: Any, stride: Any, cell: Any) -> None:
     bit = cell - stride
     bits[uint64(bit) >> uint64(6)] |= uint64(1) << uint64(bit & 63)
 
 
-@compiled(void(uint64[::1], int64, int64))
+@compiled(void(uint64[::1], int64, int64), inner=True)
 def clear_bit(bits: Any, stride: Any, cell: Any) -> None:
     bit = cell - stride
     bits[uint64(bit) >> uint64(6)] &= ~(uint64(1) << uint64(bit & 63))
 
 
-@compiled(int64(uint64[::1]))
+@compiled(int64(uint64[::1]), inner=True)
 def count_bits(bits: Any) -> Any:
     total = 0
     for w in range(WORDS):
@@ -128,7 +128,7 @@ def count_bits(bits: Any) -> Any:
     return total
 
 
-@compiled(int64(uint64[::1], int64, int64))
+@compiled(int64(uint64[::1], int64, int64), inner=True, inline=True)
 def next_bit(bits: Any, stride: Any, after: Any) -> Any:
     """The first cell of the set behind ``after`` (0: from the start), or 0."""
     bit = after - stride + 1 if after > 0 else 0
@@ -160,7 +160,7 @@ def clear(state: Any, size: Any) -> None:
             state.colour[(row + 1) * stride + column] = EMPTY
 
 
-@compiled(types.boolean(State, int64, int64))
+@compiled(types.boolean(State, int64, int64), inline=True)
 def is_legal(state: Any, cell: Any, colour: Any) -> Any:
     """Empty, no suicide, no retaking of a simple ko."""
     if state.colour[cell] != EMPTY or (cell == state.ko and colour == state.ko_colour):
@@ -178,7 +178,7 @@ def is_legal(state: Any, cell: Any, colour: Any) -> Any:
     return False
 
 
-@compiled(int64(State, Journal, int64, int64))
+@compiled(int64(State, Journal, int64, int64), inner=True)
 def play(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """Plays a stone at a legal cell; returns the number of stones it captures. ``take_back`` undoes it.
 
@@ -281,7 +281,7 @@ def play(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     return taken
 
 
-@compiled(void(State, Journal))
+@compiled(void(State, Journal), inner=True)
 def take_back(state: Any, journal: Any) -> None:
     """Undoes the last ``play`` of the journal."""
     journal.top -= 1
@@ -450,7 +450,7 @@ def set_stones(state: Any, colours: Any) -> Any:
     return -1
 
 
-@compiled(types.boolean(State, int64, int64))
+@compiled(types.boolean(State, int64, int64), inner=True, inline=True)
 def is_surrounded(state: Any, cell: Any, colour: Any) -> Any:
     """All neighbours on the board are stones of that colour."""
     for d in range(4):
@@ -460,7 +460,7 @@ def is_surrounded(state: Any, cell: Any, colour: Any) -> Any:
     return True
 
 
-@compiled(uint64(State, int64, int64))
+@compiled(uint64(State, int64, int64), inner=True)
 def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
         return uint64(max(cell - state.stride - 1, 0))  # the first cell has none; cell 0 is border
@@ -471,7 +471,7 @@ def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     return uint64(cell + state.stride + 1)
 
 
-@compiled(int64(State, Journal, int64, int64))
+@compiled(int64(State, Journal, int64, int64), inner=True)
 def keep_true_eyes(state: Any, journal: Any, colour: Any, count: Any) -> Any:
     """Of the first ``count`` cells of ``journal.eyes``, empty and surrounded by the colour, keeps the true eyes.
 

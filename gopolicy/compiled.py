@@ -53,25 +53,34 @@ def cache_folder() -> str | None:
 CACHE_FOLDER = cache_folder()
 
 
-def compiled(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def compiled(signature: Any, *, inner: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``numba.njit(signature, nogil=True)``, cached. Compiles, or loads from the cache, at once.
 
-    The types of a kernel are those of ``signature``; what its annotations say is for the reader.
+    The types of a kernel are those of ``signature``; what its annotations say is for the reader. An ``inner`` kernel is called
+    by kernels only, never from Python, which saves compiling the way in; ``inline`` makes it part of whatever calls it.
+    Division by zero is not looked for.
 
     Says on standard error, once a process, that it is compiling when the cache does not have the kernel.
     """
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "forceinline": inline,
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": inner,
+    }
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         global announced
         if CACHE_FOLDER is None:
             announce("no folder for the compiled code can be written, so every start does this")
-            uncached: Callable[..., Any] = numba.njit(signature, nogil=True, **options)(function)
+            uncached: Callable[..., Any] = numba.njit(signature, **options)(function)
             return uncached
         # The setting is read when a function is decorated; nobody else's functions are touched.
         config: Any = numba.config
         before, config.CACHE_DIR = config.CACHE_DIR, CACHE_FOLDER
         try:
-            cached: Any = numba.njit(signature, nogil=True, cache=True, **options)(function)
+            cached: Any = numba.njit(signature, cache=True, **options)(function)
         finally:
             config.CACHE_DIR = before
         if cached.stats.cache_misses:

@@ -218,12 +218,12 @@ def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> An
     return taken
 
 
-@compiled(int64(int64, int64))
+@compiled(int64(int64, int64), inner=True)
 def at_most(value: Any, limit: Any) -> Any:
     return value if value < limit else limit
 
 
-@compiled(uint32(int64, int64, int64, int64))
+@compiled(uint32(int64, int64, int64, int64), inner=True)
 def packed_move_code(captured: Any, stones: Any, libs: Any, walls: Any) -> Any:
     """The code of a move that captures so many stones and makes a chain of so many stones with so many liberties."""
     code = SURROUNDED << (4 * FLAGS) if walls == 4 else 0
@@ -236,7 +236,7 @@ def packed_move_code(captured: Any, stones: Any, libs: Any, walls: Any) -> Any:
     return uint32(code)
 
 
-@compiled(uint32(State, Reader, int64, int64))
+@compiled(uint32(State, Reader, int64, int64), inner=True)
 def move_code_by_union(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     """``move_code`` of any move, its liberties counted as the union of those of the chains it joins and captures."""
     stride = state.stride
@@ -296,7 +296,7 @@ def move_code_by_union(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     return packed_move_code(captured, stones, libs, walls)
 
 
-@compiled(uint32(State, Reader, int64, int64))
+@compiled(uint32(State, Reader, int64, int64), inner=True)
 def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     """The fields CAPTURE, SELF_ATARI, LIBERTIES_AFTER and FLAGS of a move of the colour at an empty cell.
 
@@ -330,7 +330,7 @@ def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     return move_code_by_union(state, reader, cell, colour)
 
 
-@compiled(void(Tracker, int64, int64, int64))
+@compiled(void(Tracker, int64, int64, int64), inner=True)
 def set_flag(tracker: Any, cell: Any, flag: Any, on: Any) -> None:
     bit = uint32(flag << (4 * FLAGS))
     if on:
@@ -339,7 +339,7 @@ def set_flag(tracker: Any, cell: Any, flag: Any, on: Any) -> None:
         tracker.codes[cell] &= ~bit
 
 
-@compiled(void(State, Journal, Reader, Tracker, int64, int64))
+@compiled(void(State, Journal, Reader, Tracker, int64, int64), inner=True)
 def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any, colour: Any) -> None:
     """Sets the ladder flags for one chain: an opponent's with two liberties, or an own one in atari."""
     side = 0 if colour == BLACK else 1

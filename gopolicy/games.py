@@ -83,7 +83,7 @@ def rank_text(number: int) -> str:
     return f"{-number}k" if number < 0 else f"{number}d" if number <= 10 else f"{number - 10}p"
 
 
-@compiled(uint64(uint64))
+@compiled(uint64(uint64), inner=True)
 def mixed(x: Any) -> Any:
     """The finalizer of splitmix64 (Steele et al. 2014): every bit of the input moves every bit of the output."""
     x = (x ^ (x >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)

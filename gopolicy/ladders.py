@@ -67,7 +67,7 @@ Reader = from_dtype(READER)
 UNKNOWN, ESCAPED, CAPTURED = -1, 0, 1
 
 
-@compiled(void(State, Reader, int64))
+@compiled(void(State, Reader, int64), inner=True, inline=True)
 def mark(state: Any, reader: Any, cell: Any) -> None:
     c = state.colour[cell]
     if c == EMPTY:
@@ -76,7 +76,7 @@ def mark(state: Any, reader: Any, cell: Any) -> None:
         set_bit(reader.marks[:], state.stride, state.head[cell])
 
 
-@compiled(void(State, Reader, int64))
+@compiled(void(State, Reader, int64), inner=True)
 def mark_around(state: Any, reader: Any, cell: Any) -> None:
     """Marks a cell and its neighbours. Once in a reading is enough: what changes there later is a stone of the reading, whose
     own surroundings were marked before it was played."""
@@ -87,7 +87,7 @@ def mark_around(state: Any, reader: Any, cell: Any) -> None:
             mark(state, reader, neighbour(state, cell, d))
 
 
-@compiled(void(Reader))
+@compiled(void(Reader), inner=True)
 def begin(reader: Any) -> None:
     """Forgets marks and suspects: for the first candidate around a prey."""
     reader.suspects = 0
@@ -97,7 +97,7 @@ def begin(reader: Any) -> None:
         reader.suspected[w] = uint64(0)
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64))
+@compiled(types.boolean(State, Journal, Reader, int64, int64), inner=True)
 def fills_true_eye(state: Any, journal: Any, reader: Any, cell: Any, colour: Any) -> Any:
     if not is_surrounded(state, cell, colour):
         return False
@@ -125,7 +125,7 @@ def fills_true_eye(state: Any, journal: Any, reader: Any, cell: Any, colour: Any
     return False
 
 
-@compiled(types.boolean(State, int64, int64))
+@compiled(types.boolean(State, int64, int64), inner=True, inline=True)
 def would_capture(state: Any, cell: Any, colour: Any) -> Any:
     for d in range(4):
         q = neighbour(state, cell, d)
@@ -134,7 +134,7 @@ def would_capture(state: Any, cell: Any, colour: Any) -> Any:
     return False
 
 
-@compiled(int64(State, Reader, int64, int64, int64))
+@compiled(int64(State, Reader, int64, int64, int64), inner=True, inline=True)
 def freedom(state: Any, reader: Any, prey: Any, at: Any, without: Any) -> Any:
     """Liberties of the prey after it extends to ``at``, where its only liberties are ``at`` and ``without`` (or 0).
 
@@ -179,7 +179,7 @@ def freedom(state: Any, reader: Any, prey: Any, at: Any, without: Any) -> Any:
     return count
 
 
-@compiled(types.boolean(State, Reader, int64, int64, int64))
+@compiled(types.boolean(State, Reader, int64, int64, int64), inner=True, inline=True)
 def hunt_fails_at_once(state: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """Whether the prey, with liberties ``move`` and ``other``, answers the hunter's ``move`` by three liberties at ``other``.
 
@@ -191,7 +191,7 @@ def hunt_fails_at_once(state: Any, reader: Any, prey: Any, move: Any, other: Any
     return freedom(state, reader, prey, other, move) >= 3
 
 
-@compiled(void(State, Reader, int64, int64))
+@compiled(void(State, Reader, int64, int64), inner=True, inline=True)
 def suspect(state: Any, reader: Any, cell: Any, colour: Any) -> None:
     """Notes the chain at ``cell``, next to the prey, if it is the hunter's and in atari; marks it in any case."""
     if state.colour[cell] == -colour:
@@ -203,7 +203,7 @@ def suspect(state: Any, reader: Any, cell: Any, colour: Any) -> None:
             reader.suspects += 1
 
 
-@compiled(void(State, Reader, int64))
+@compiled(void(State, Reader, int64), inner=True)
 def clear_suspects(state: Any, reader: Any, count: Any) -> None:
     """Forgets all suspects but the first ``count``."""
     for i in range(count, reader.suspects):
@@ -211,7 +211,7 @@ def clear_suspects(state: Any, reader: Any, count: Any) -> None:
     reader.suspects = count
 
 
-@compiled(void(State, Reader, int64))
+@compiled(void(State, Reader, int64), inner=True)
 def suspect_around(state: Any, reader: Any, chain: Any) -> None:
     """Notes the hunter's chains in atari around a whole chain of the prey's colour."""
     colour = state.colour[chain]
@@ -224,7 +224,7 @@ def suspect_around(state: Any, reader: Any, chain: Any) -> None:
             break
 
 
-@compiled(int64(State, Journal, Reader, int64, int64))
+@compiled(int64(State, Journal, Reader, int64, int64), inner=True)
 def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -> Any:
     """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
 
@@ -258,7 +258,7 @@ def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -
     return stop
 
 
-@compiled(int64(State, Journal, Reader, int64, int64, int64))
+@compiled(int64(State, Journal, Reader, int64, int64, int64), inner=True, inline=True)
 def settle(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """What a legal candidate comes to, if that can be told by counting: ESCAPED, CAPTURED, else UNKNOWN.
 
@@ -282,7 +282,7 @@ def settle(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: A
     return ESCAPED if count >= 3 else CAPTURED
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64, int64))
+@compiled(types.boolean(State, Journal, Reader, int64, int64, int64), inner=True)
 def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """Whether the prey is captured after one legal candidate ``move``.
 
