@@ -20,7 +20,7 @@ import torch
 from numba import int64, types, uint8, uint16, uint64, void
 
 from gopolicy import symmetry
-from gopolicy.board import Journal, State, cell_of, clear, is_legal, set_stones
+from gopolicy.board import Journal, State, cell_of, clear, set_stones
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, WHITE
 from gopolicy.errors import GamesError
@@ -144,7 +144,9 @@ def fill(
     Returns -1, or the index of a game with an illegal move.
     """
     points = planes.shape[2]
-    size = int64(np.sqrt(points))
+    size = 1
+    while size * size < points:
+        size += 1
     ply: Any = int64(0)
     stones = np.zeros(points, dtype=np.int8)
     for b in range(len(games)):
@@ -158,7 +160,7 @@ def fill(
                 stones[:] = EMPTY
                 for i in range(setup_start[g], setup_start[g + 1]):
                     stones[int64(setup[i] & uint16(1023))] = WHITE if setup[i] & uint16(WHITE_BIT) else BLACK
-                if set_stones(state, stones) >= 0:
+                if set_stones(state, journal, stones) >= 0:
                     return g
             forget(tracker, state)
         start = move_start[g]
@@ -169,9 +171,11 @@ def fill(
             cell = 0
             if point != PASS_CODE:
                 cell = cell_of(state, point)
-                if point >= points or not is_legal(state, cell, colour):
+                if point >= points or state.colour[cell] != EMPTY:
                     return g
             follow(state, journal, tracker, cell, colour)
+            if cell != 0 and state.libs[state.head[cell]] == 0:
+                return g
             ply += 1
         move = moves[start + ply]
         write_codes(state, journal, reader, tracker, WHITE if move & uint16(WHITE_BIT) else BLACK, planes.shape[1])

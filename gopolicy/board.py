@@ -120,14 +120,6 @@ def clear_bit(bits: Any, stride: Any, cell: Any) -> None:
     bits[uint64(bit) >> uint64(6)] &= ~(uint64(1) << uint64(bit & 63))
 
 
-@compiled(int64(uint64[::1]), inner=True)
-def count_bits(bits: Any) -> Any:
-    total = 0
-    for w in range(WORDS):
-        total += popcount(bits[w])
-    return total
-
-
 @compiled(int64(uint64[::1], int64, int64), inner=True, inline=True)
 def next_bit(bits: Any, stride: Any, after: Any) -> Any:
     """The first cell of the set behind ``after`` (0: from the start), or 0."""
@@ -395,57 +387,24 @@ def zobrist_after_all(state: Any, colour: Any, legal: Any, keys: Any) -> None:
         keys[point] = zobrist_after(state, cell_of(state, point), colour) if legal[point] else uint64(0)
 
 
-@compiled(int64(State, int8[::1]))
-def set_stones(state: Any, colours: Any) -> Any:
+@compiled(int64(State, Journal, int8[::1]))
+def set_stones(state: Any, journal: Any, colours: Any) -> Any:
     """Sets up the stones of a position, (N*N,) int8; everything else as on a new board of that size.
 
     Returns -1, or a point of a chain that has no liberty (the state is then of no use).
     """
-    size = state.size
-    stride = size + 1
-    clear(state, size)
-    for point in range(size * size):
-        colour = colours[point]
-        if colour == EMPTY:
-            continue
-        cell = cell_of(state, point)
-        # A stone at a time, without capturing: liberties are counted when all stones lie.
-        state.zobrist ^= ZOBRIST[0 if colour == BLACK else 1, cell]
-        state.colour[cell] = colour
-        state.head[cell] = cell
-        state.next[cell] = cell
-        state.stones[cell] = 1
-        for d in range(4):
-            q = neighbour(state, cell, d)
-            if state.colour[q] == colour and state.head[q] != state.head[cell]:
-                into, gone = int64(state.head[q]), int64(state.head[cell])
-                s = gone
-                while True:
-                    state.head[s] = into
-                    s = int64(state.next[s])
-                    if s == gone:
-                        break
-                state.next[into], state.next[gone] = state.next[gone], state.next[into]
-                state.stones[into] += state.stones[gone]
-    for point in range(size * size):
-        cell = cell_of(state, point)
-        if state.colour[cell] != EMPTY:
-            row = state.liberties[state.head[cell]]
-            for w in range(WORDS):
-                row[w] = uint64(0)
-    for point in range(size * size):
-        cell = cell_of(state, point)
-        if state.colour[cell] != EMPTY:
-            row = state.liberties[state.head[cell]]
-            for d in range(4):
-                q = neighbour(state, cell, d)
-                if state.colour[q] == EMPTY:
-                    set_bit(row, stride, q)
-    for point in range(size * size):
-        cell = cell_of(state, point)
-        if state.colour[cell] != EMPTY and state.head[cell] == cell:
-            state.libs[cell] = count_bits(state.liberties[cell])
-            if state.libs[cell] == 0:
+    clear(state, state.size)
+    for point in range(state.size * state.size):
+        colour = int64(colours[point])
+        if colour != EMPTY:
+            # Stones only take liberties away: where one of them captures, its victims would have none in the end either.
+            cell = cell_of(state, point)
+            journal.top = 0
+            taken = play(state, journal, cell, colour)
+            state.zobrist ^= ZOBRIST[0 if colour == BLACK else 1, cell]
+            if taken > 0:
+                return point_of(state, journal.captured[0, 0])
+            if state.libs[state.head[cell]] == 0:
                 return point
     return -1
 
@@ -692,7 +651,7 @@ class Board:
     def _set_start(self) -> None:
         clear(self.state, self.size)
         if self._start.any():
-            set_stones(self.state, self._start)
+            set_stones(self.state, self.journal, self._start)
 
     def setup(self, black: Iterable[Move] = (), white: Iterable[Move] = (), empty: Iterable[Move] = ()) -> None:
         """Puts stones on the board (or takes them off) before the first move; whose turn it is stays.
@@ -711,7 +670,7 @@ class Board:
             if not 0 <= point < position.size:
                 raise GoPolicyError(f"{point} is no point of a {self.size}x{self.size} board")
             position[point] = colour
-        dead = int(set_stones(self.state, position))
+        dead = int(set_stones(self.state, self.journal, position))
         if dead >= 0:
             self._set_start()
             where = point_to_gtp(dead, self.size)

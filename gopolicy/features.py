@@ -34,11 +34,10 @@ from gopolicy.board import (
     keep_true_eyes,
     neighbour,
     next_bit,
-    point_of,
     set_bit,
 )
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, WHITE
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE
 from gopolicy.errors import GoPolicyError
 from gopolicy.ladders import READER, Reader, begin, is_captured, mark_around, prey_answers, suspect_around
 
@@ -431,15 +430,15 @@ def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any
     for k in range(first, end):
         up, left, right, down = kinds[k - stride], kinds[k - uint64(1)], kinds[k + uint64(1)], kinds[k + stride]
         empty = uint8(up == OPEN) + uint8(left == OPEN) + uint8(right == OPEN) + uint8(down == OPEN)
-        plain = uint8((up | left | right | down) & (OWN | CAPTURABLE)) == uint8(0)
-        simple[k] = uint8(empty) if plain else uint8(NOT_SIMPLE)
+        joins = uint8((up | left | right | down) & (OWN | CAPTURABLE)) != uint8(0)
+        simple[k] = uint8(NOT_SIMPLE) if joins & (kinds[k] == OPEN) else uint8(empty)
     for w in range(WORDS):
         word = stale[w]
         stale[w] = uint64(0)
         while word != uint64(0):
             cell = w * 64 + lowest_bit(word) + state.stride
             word &= word - uint64(1)
-            if simple[cell] == uint8(NOT_SIMPLE) and state.colour[cell] == EMPTY:
+            if simple[cell] == uint8(NOT_SIMPLE):
                 move_codes[cell] = move_code(state, reader, cell, colour)
     for k in range(first, end):
         libs_after = uint32(simple[k])

@@ -228,24 +228,21 @@ def suspect_around(state: Any, reader: Any, chain: Any) -> None:
 def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -> Any:
     """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
 
-    Its liberty comes first, then captures of adjacent chains in atari, in the order of their points. Those chains are among
-    the suspects: a chain comes to be in atari, or next to the prey, only by a stone that is played beside it.
+    Captures of adjacent chains in atari come first, in the order of their points, then its liberty: a capture is what most often
+    saves the prey where the ladder does not, and tried first it saves reading the ladder (half of all stones played in real games,
+    and nearly all long readings). Those chains are among the suspects: a chain comes to be in atari, or next to the prey,
+    only by a stone that is played beside it.
     """
     colour = state.colour[prey]
     stop = start
-    head = state.head[prey]
-    liberty = next_bit(state.liberties[head], state.stride, 0)  # its surroundings were marked when it was one of two
-    if is_legal(state, liberty, colour) and not fills_true_eye(state, journal, reader, liberty, colour):
-        reader.pool[stop] = liberty
-        stop += 1
-    first_capture = stop
+    liberty = next_bit(state.liberties[state.head[prey]], state.stride, 0)  # its surroundings were marked when it was one of two
     for i in range(reader.suspects):
         cell = reader.suspect[i]
         if state.colour[cell] == -colour and state.libs[state.head[cell]] == 1:
             move = next_bit(state.liberties[state.head[cell]], state.stride, 0)
             mark_around(state, reader, move)  # also where a ko forbids it for now
             if move != liberty and not (move == state.ko and colour == state.ko_colour):
-                at = first_capture
+                at = start
                 while at < stop and reader.pool[at] < move:
                     at += 1
                 if at == stop or reader.pool[at] != move:
@@ -255,7 +252,35 @@ def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -
                         k -= 1
                     reader.pool[at] = move
                     stop += 1
+    if is_legal(state, liberty, colour) and not fills_true_eye(state, journal, reader, liberty, colour):
+        reader.pool[stop] = liberty
+        stop += 1
     return stop
+
+
+@compiled(int64(State, int64, int64), inner=True)
+def opened_by_capture(state: Any, prey: Any, move: Any) -> Any:
+    """Liberties the prey gains by the captures of its side's ``move``, which does not touch it: captured stones beside it."""
+    colour = state.colour[prey]
+    head = state.head[prey]
+    count = 0
+    for d in range(4):
+        q = neighbour(state, move, d)
+        if state.colour[q] == -colour and state.libs[state.head[q]] == 1:
+            known = False
+            for e in range(d):
+                r = neighbour(state, move, e)
+                known = known or (state.colour[r] == -colour and state.head[r] == state.head[q])
+            s = int64(q)
+            while not known:
+                beside = False
+                for e in range(4):
+                    r = neighbour(state, s, e)
+                    beside = beside or (state.colour[r] == colour and state.head[r] == head)
+                count += beside
+                s = int64(state.next[s])
+                known = s == int64(q)
+    return count
 
 
 @compiled(int64(State, Journal, Reader, int64, int64, int64), inner=True, inline=True)
@@ -273,7 +298,12 @@ def settle(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: A
             return ESCAPED
         return UNKNOWN
     colour = state.colour[prey]
-    if not has_bit(state.liberties[state.head[prey]], state.stride, move) or would_capture(state, move, colour):
+    if not has_bit(state.liberties[state.head[prey]], state.stride, move):
+        if opened_by_capture(state, prey, move) >= 2:
+            reader.stones += 1
+            return ESCAPED
+        return UNKNOWN
+    if would_capture(state, move, colour):
         return UNKNOWN
     count = freedom(state, reader, prey, move, 0)
     if count == 2:
@@ -314,7 +344,7 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, oth
             if extends:
                 for d in range(4):
                     suspect(state, reader, neighbour(state, move, d), colour)
-            else:
+            elif would_capture(state, move, colour):  # a chain next to the captured one came to be in atari
                 suspect_around(state, reader, prey)
         reader.stones += 1
         ply = int64(journal.top)

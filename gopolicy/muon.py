@@ -19,7 +19,7 @@ ITERATIONS = 5
 
 def orthogonalised(matrices: Tensor) -> Tensor:
     """(n, rows, columns) → the same shape in bfloat16, every matrix with singular values of about 0.7 to 1.2."""
-    x = matrices.bfloat16()
+    x: Tensor = matrices.bfloat16()
     wide = x.shape[1] <= x.shape[2]
     x = x if wide else x.mT
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
@@ -52,18 +52,16 @@ class Muon(torch.optim.AdamW):
     def _move(self, kernels: list[nn.Parameter], lr: float, weight_decay: float) -> None:
         """One step of kernels of one shape, orthogonalised together; their gradients are used up."""
         rows, columns = kernels[0].shape[0], kernels[0][0].numel()
-        gradients = [kernel.grad for kernel in kernels]
-        momenta = []
+        directions = []
         for kernel in kernels:
-            state = self.state[kernel]
+            gradient, state = kernel.grad, self.state[kernel]
+            assert gradient is not None
             if not state:
                 state["momentum"] = torch.zeros_like(kernel)
-            momenta.append(state["momentum"])
-        torch._foreach_lerp_(momenta, gradients, 1 - self.kernel_momentum)
-        directions = torch._foreach_lerp(gradients, momenta, self.kernel_momentum)
-        steps = orthogonalised(torch.stack([direction.reshape(rows, columns) for direction in directions]))
-        torch._foreach_mul_(kernels, 1 - lr * weight_decay)
+            momentum: Tensor = state["momentum"].lerp_(gradient, 1 - self.kernel_momentum)
+            directions.append(gradient.lerp(momentum, self.kernel_momentum).reshape(rows, columns))
+        steps = orthogonalised(torch.stack(directions)).to(kernels[0].dtype)
         scale = 0.2 * max(rows, columns) ** 0.5
-        for kernel, step in zip(kernels, steps.to(kernels[0].dtype), strict=True):
-            kernel.add_(step.view_as(kernel), alpha=-lr * scale)
+        for kernel, step in zip(kernels, steps, strict=True):
+            kernel.mul_(1 - lr * weight_decay).add_(step.view_as(kernel), alpha=-lr * scale)
             kernel.grad = None
