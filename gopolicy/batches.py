@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import int64, types, uint8, uint16, uint64, void
+from numba import int16, int64, types, uint8, uint16, uint64, void
 
 from gopolicy import symmetry
-from gopolicy.board import Journal, State, cell_of, clear, set_stones
+from gopolicy.board import Journal, State, cell_of, clear, play
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, WHITE
 from gopolicy.errors import GamesError
@@ -29,6 +29,7 @@ from gopolicy.games import PASS_CODE, WHITE_BIT, PackedGames, mixed
 from gopolicy.ladders import Reader
 
 PER_GAME = 8  # samples of one replayed game in a batch
+LONGEST_GAME = 1024  # positions
 SIZE = 19
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -65,7 +66,9 @@ def count_stones(moves: Any, move_start: Any, games: Any, counts: Any) -> None:
         counts[g] = total
 
 
-@compiled(void(uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1], uint64, int64, int64[::1], int64[::1], int64[::1]))
+@compiled(
+    void(uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1], uint64, int64, int16[::1], int64[::1], int64[::1], int64[::1])
+)  # fmt: skip
 def draw_samples(
     moves: Any,
     move_start: Any,
@@ -74,13 +77,16 @@ def draw_samples(
     group_start: Any,
     seed: Any,
     first: Any,
+    order: Any,
     out_games: Any,
     out_plies: Any,
     out_symmetries: Any,
 ) -> None:
-    """Writes the samples of the groups ``first``, ``first + 1`` … of the endless stream: game, ply (ascending in a group), symmetry."""
+    """Writes the samples of the groups ``first``, ``first + 1`` … of the endless stream: game, ply (ascending in a group), symmetry.
+
+    ``order`` is scratch; of longer games only as many positions as it has places are drawn.
+    """
     total = group_start[len(games)]
-    order = np.empty(1024, dtype=np.int16)
     for k in range(len(out_games) // PER_GAME):
         epoch = (first + k) // total
         key = mixed_with(seed, uint64(epoch))
@@ -93,7 +99,7 @@ def draw_samples(
             else:
                 after = middle
         group = place - group_start[g]
-        count = min(counts[g], 1024)
+        count = counts[g] if counts[g] < len(order) else len(order)
         game_key = mixed_with(key, uint64(g + 1))
         for i in range(count):
             order[i] = i
@@ -132,36 +138,34 @@ def draw_samples(
 @compiled(
     int64(
         State, Journal, Reader, Tracker, uint16[::1], int64[::1], uint16[::1], int64[::1], int64[::1], int64[::1], int64[::1],
-        types.Array(uint16, 2, "C"), uint8[:, :, ::1], int64[::1],
+        types.Array(uint16, 2, "C"), uint8[:, ::1], int64[::1],
     )
 )  # fmt: skip
 def fill(
     state: Any, journal: Any, reader: Any, tracker: Any, moves: Any, move_start: Any, setup: Any, setup_start: Any,
     games: Any, plies: Any, symmetries: Any, tables: Any, planes: Any, targets: Any,
 ) -> Any:  # fmt: skip
-    """Writes the planes (B, P, N*N) and targets (B,) of samples; those of one game stand together, plies ascending.
+    """Writes the planes (B, P*N*N) and targets (B,) of samples; those of one game stand together, plies ascending.
 
-    Returns -1, or the index of a game with an illegal move.
+    ``tables`` are those of the board's size, (8, N*N). Returns -1, or the index of a game with an illegal move.
     """
-    points = planes.shape[2]
+    points = tables.shape[1]
     size = 1
     while size * size < points:
         size += 1
     ply: Any = int64(0)
-    stones = np.zeros(points, dtype=np.int8)
     for b in range(len(games)):
         g = games[b]
         if b == 0 or g != games[b - 1] or plies[b] < ply:
             ply = 0
-            if setup_start[g] == setup_start[g + 1]:
-                clear(state, size)
-            else:
-                state.size = size
-                stones[:] = EMPTY
-                for i in range(setup_start[g], setup_start[g + 1]):
-                    stones[int64(setup[i] & uint16(1023))] = WHITE if setup[i] & uint16(WHITE_BIT) else BLACK
-                if set_stones(state, journal, stones) >= 0:
+            clear(state, size)
+            for i in range(setup_start[g], setup_start[g + 1]):
+                point = int64(setup[i] & uint16(1023))
+                cell = cell_of(state, point)
+                if point >= points or state.colour[cell] != EMPTY:
                     return g
+                journal.top = 0
+                play(state, journal, cell, WHITE if setup[i] & uint16(WHITE_BIT) else BLACK)
             forget(tracker, state)
         start = move_start[g]
         while ply < plies[b]:
@@ -178,7 +182,7 @@ def fill(
                 return g
             ply += 1
         move = moves[start + ply]
-        write_codes(state, journal, reader, tracker, WHITE if move & uint16(WHITE_BIT) else BLACK, planes.shape[1])
+        write_codes(state, journal, reader, tracker, WHITE if move & uint16(WHITE_BIT) else BLACK, planes.shape[1] // points)
         table = tables[symmetries[b]]
         expand(state, tracker, table, planes[b])
         target = int64(move & uint16(1023))
@@ -202,7 +206,7 @@ def encode_samples(
     Every move asked for is a stone. Raises GamesError where the packed moves break the rules.
     """
     chosen = plane_set(planes)
-    out = np.empty((len(games), chosen.planes, size * size), dtype=np.uint8)
+    out = np.empty((len(games), chosen.planes * size * size), dtype=np.uint8)
     targets = np.empty(len(games), dtype=np.int64)
     space = workspace()
     bad = fill(
@@ -272,8 +276,9 @@ class Batches:
         first = step * groups + self.rank * mine
         seed = np.uint64(self.seed)
         draw_samples(
-            self.packed.moves, self.packed.move_start, self.games, self.counts, self._group_start, seed, first, games, plies, symmetries
-        )
+            self.packed.moves, self.packed.move_start, self.games, self.counts, self._group_start, seed, first,
+            np.empty(LONGEST_GAME, dtype=np.int16), games, plies, symmetries,
+        )  # fmt: skip
         if not self.augment:
             symmetries[:] = 0
         planes, targets = encode_samples(self.packed, games, plies, symmetries, self.planes)

@@ -422,7 +422,7 @@ def is_surrounded(state: Any, cell: Any, colour: Any) -> Any:
 @compiled(uint64(State, int64, int64), inner=True)
 def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     if direction == 0:
-        return uint64(max(cell - state.stride - 1, 0))  # the first cell has none; cell 0 is border
+        return uint64(cell - state.stride - 1 if cell > state.stride else 0)  # the first cell has none; cell 0 is border
     if direction == 1:
         return uint64(cell - state.stride + 1)
     if direction == 2:

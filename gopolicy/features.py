@@ -118,7 +118,12 @@ _PLANE_VALUE = np.array([group.first + (i if group.planes > 1 else 0) for group 
 
 # What lies at a cell, for the player to move: bits, so that neighbours can be looked at together.
 OPEN, OWN, OTHER, CAPTURABLE, OFF = (np.uint8(1 << i) for i in range(5))
-NOT_SIMPLE = 255
+NOT_SIMPLE = np.uint8(255)
+# Parts of codes, as uint32: mixed with other integers they would all be widened.
+_NOTHING, _EMPTY, _LONGEST, _SURROUNDED = np.uint32(0), np.uint32(3), np.uint32(8), np.uint32(SURROUNDED << (4 * FLAGS))
+_LEGAL = np.uint32(SENSIBLE << (4 * FLAGS) | 1 << (4 * CAPTURE))  # a move that captures nothing
+_LAST_LIBERTY = np.uint32(_LEGAL | 1 << (4 * SELF_ATARI))  # one that leaves its one stone in atari
+_AGE, _LIBERTIES, _LIBERTIES_AFTER = np.uint32(4 * AGE), np.uint32(4 * LIBERTIES), np.uint32(4 * LIBERTIES_AFTER)
 BLOCK = 64  # bytes: planes are expanded by registers of the widest processors
 MOST_ESCAPES = 8  # moves of an entry of the ladder memory; a chain with more is read anew each time
 
@@ -406,72 +411,69 @@ def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any
     preys = 0
     chain_libs = tracker.chain_libs
     for k in range(first, end):
-        head = uint64(state.head[k])
+        head = state.head[k]
         libs = state.libs[head]
-        chain_libs[k] = libs if libs < uint16(8) else uint16(8)  # of no meaning where no stone lies
-        if (head == k) & (libs <= uint16(2)) and libs == (uint16(1) if colours[k] == own else uint16(2)) and colours[k] & int8(1):
+        chain_libs[k] = at_most(libs, 8)  # of no meaning where no stone lies
+        if (head == k) & (libs <= 2) and libs == (1 if colours[k] == own else 2) and colours[k] & 1:
             tracker.prey[preys] = k
             preys += 1
     for k in range(uint64(0), end + stride):
         c = colours[k]
-        other = CAPTURABLE if chain_libs[k] == uint8(1) else OTHER
-        other = OFF if c == int8(BORDER) else other
-        other = OWN if c == own else other
-        kinds[k] = OPEN if c == int8(EMPTY) else other
+        kind = CAPTURABLE if chain_libs[k] == 1 else OTHER
+        kind = OFF if c == BORDER else kind
+        kind = OWN if c == own else kind
+        kinds[k] = OPEN if c == EMPTY else kind
     for k in range(first, end):
-        age = uint32(turn - np.int32(state.played[k]))
-        age = uint32(age if age < uint32(8) else uint32(8))
-        code = uint32(uint32(1 if colours[k] == own else 2) | uint32(age << uint32(4 * AGE)))
-        code = uint32(code | uint32(uint32(chain_libs[k]) << uint32(4 * LIBERTIES)))
-        codes[k] = uint32(3) if colours[k] == int8(EMPTY) else code
+        age = uint32(turn - state.played[k])
+        age = age if age < _LONGEST else _LONGEST
+        code = uint32(uint32(1 if colours[k] == own else 2) | uint32(age << _AGE) | uint32(uint32(chain_libs[k]) << _LIBERTIES))
+        codes[k] = _EMPTY if colours[k] == EMPTY else code
     if not moves:
         return
     # A move that joins and captures nothing has the liberties of its own stone.
     for k in range(first, end):
         up, left, right, down = kinds[k - stride], kinds[k - uint64(1)], kinds[k + uint64(1)], kinds[k + stride]
         empty = uint8(up == OPEN) + uint8(left == OPEN) + uint8(right == OPEN) + uint8(down == OPEN)
-        joins = uint8((up | left | right | down) & (OWN | CAPTURABLE)) != uint8(0)
-        simple[k] = uint8(NOT_SIMPLE) if joins & (kinds[k] == OPEN) else uint8(empty)
+        joins = ((up | left | right | down) & (OWN | CAPTURABLE)) != 0
+        simple[k] = NOT_SIMPLE if joins & (kinds[k] == OPEN) else uint8(empty)
     for w in range(WORDS):
         word = stale[w]
         stale[w] = uint64(0)
         while word != uint64(0):
             cell = w * 64 + lowest_bit(word) + state.stride
             word &= word - uint64(1)
-            if simple[cell] == uint8(NOT_SIMPLE):
+            if simple[cell] == NOT_SIMPLE:
                 move_codes[cell] = move_code(state, reader, cell, colour)
     for k in range(first, end):
         libs_after = uint32(simple[k])
-        code = uint32(libs_after << uint32(4 * LIBERTIES_AFTER)) | uint32(SENSIBLE << (4 * FLAGS) | 1 << (4 * CAPTURE))
-        code = uint32(code | uint32(1 << (4 * SELF_ATARI))) if libs_after == uint32(1) else uint32(code)
-        code = uint32(0) if libs_after == uint32(0) else uint32(code)
-        code = move_codes[k] if libs_after == uint32(NOT_SIMPLE) else uint32(code)
-        codes[k] |= code if colours[k] == int8(EMPTY) else uint32(0)
+        code = uint32(uint32(libs_after << _LIBERTIES_AFTER) | (_LAST_LIBERTY if libs_after == 1 else _LEGAL))
+        code = code if libs_after != 0 else _NOTHING
+        code = move_codes[k] if libs_after == NOT_SIMPLE else code
+        codes[k] |= code if colours[k] == EMPTY else _NOTHING
     eyes = 0
-    surrounded = uint32(SURROUNDED << (4 * FLAGS))
     for block in range(first, end, uint64(BLOCK)):
-        seen = uint32(0)
+        seen = _NOTHING
         for i in range(uint64(BLOCK)):
             seen = uint32(seen | codes[block + i])
-        if seen & surrounded:
-            for k in range(block, min(block + uint64(BLOCK), end)):
-                if codes[k] & surrounded:
+        if seen & _SURROUNDED:
+            for k in range(block, block + uint64(BLOCK)):
+                if k < end and codes[k] & _SURROUNDED:
                     journal.eyes[eyes] = k
                     eyes += 1
     eyes = keep_true_eyes(state, journal, colour, eyes)
     for i in range(eyes):
         set_flag(tracker, journal.eyes[i], SENSIBLE, 0)
     if state.ko != 0 and state.ko_colour == colour:
-        codes[state.ko] = uint32(3)
+        codes[state.ko] = _EMPTY
     for i in range(preys):
         write_ladders(state, journal, reader, tracker, tracker.prey[i], colour)
     for w in range(WORDS):
         tracker.changed[side, w] = uint64(0)
 
 
-@compiled(void(State, Tracker, uint16[::1], uint8[:, ::1]))
-def expand(state: Any, tracker: Any, table: Any, planes: Any) -> None:
-    """Writes the planes (P, N*N) uint8 of the codes under a symmetry; P is 4, 12, 20 or 48, or 1 for stones1 (as int8 bytes)."""
+@compiled(void(State, Tracker, uint16[::1], uint8[::1]))
+def expand(state: Any, tracker: Any, table: Any, out: Any) -> None:
+    """Writes the planes (P*N*N,) uint8 of the codes under a symmetry; P is 4, 12, 20 or 48, or 1 for stones1 (as int8 bytes)."""
     size, stride = uint64(state.size), uint64(state.stride)
     points = size * size
     fields, turned, codes = tracker.fields, tracker.turned, tracker.by_point
@@ -486,13 +488,12 @@ def expand(state: Any, tracker: Any, table: Any, planes: Any) -> None:
         row_of_field = fields[f]
         for i in range(padded):
             row_of_field[i] = (turned[i] >> shift) & uint32(15)
-    if planes.shape[0] == 1:
+    if uint64(len(out)) == points:
         for i in range(points):
-            planes[0, i] = 1 if fields[0, i] == 1 else 255 if fields[0, i] == 2 else 0
+            out[i] = 1 if fields[0, i] == 1 else 255 if fields[0, i] == 2 else 0
         return
     # Whole blocks at a time: what a plane writes beyond its end, the next plane overwrites. The last one ends where it ends.
-    out = planes.reshape(planes.size)
-    for p in range(planes.shape[0]):
+    for p in range(len(out) // int64(points)):
         field = _PLANE_FIELD[p]
         value = uint8(_PLANE_VALUE[p])
         start = uint64(p) * points
@@ -543,5 +544,5 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     colour = board.to_play if colour is None else colour
     forget(space.tracker, board.state)
     write_codes(board.state, board.journal, space.reader, space.tracker, colour, chosen.planes)
-    expand(board.state, space.tracker, symmetry.tables(size)[0], out.reshape(chosen.planes, size * size))
+    expand(board.state, space.tracker, symmetry.tables(size)[0], out.reshape(-1))
     return out.view(chosen.dtype)

@@ -111,7 +111,8 @@ def canonical_hash(size: Any, setup: Any, moves: Any, stones: Any, tables: Any) 
             if point < points:
                 key = mixed(key ^ uint64(int64(tables[k, point]) + 1 + int64(moves[i] & uint16(0x8000))))
                 count += 1
-        best = min(best, key)
+        if key < best:
+            best = key
     return best
 
 

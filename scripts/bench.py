@@ -129,7 +129,7 @@ class Bench:
 
         space, packed = workspace(), self.packed
         longest = max(len(games) for games, _, _ in samples)
-        out, targets = np.empty((longest, 48, 361), dtype=np.uint8), np.empty(longest, dtype=np.int64)
+        out, targets = np.empty((longest, 48 * 361), dtype=np.uint8), np.empty(longest, dtype=np.int64)
         tables = symmetry.tables(19)
         for games, plies, symmetries in samples:
             bad = batches.fill(
@@ -177,7 +177,7 @@ class Bench:
                 for colour, point in record.moves:
                     began = time.thread_time_ns()
                     write_codes(state, journal, reader, tracker, colour, 48)
-                    expand(state, tracker, table, out)
+                    expand(state, tracker, table, out.reshape(-1))
                     times.append(time.thread_time_ns() - began)
                     follow(state, journal, tracker, 0 if point < 0 else cell_of(state, point), colour)
             rounds.append(times)

@@ -30,7 +30,19 @@ def epoch(source: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     groups = int(source._group_start[-1])
     games, plies, symmetries = np.empty((3, groups * PER_GAME), dtype=np.int64)
     moves, start = source.packed.moves, source.packed.move_start
-    draw_samples(moves, start, source.games, source.counts, source._group_start, np.uint64(7), 0, games, plies, symmetries)
+    draw_samples(
+        moves,
+        start,
+        source.games,
+        source.counts,
+        source._group_start,
+        np.uint64(7),
+        0,
+        np.empty(1024, dtype=np.int16),
+        games,
+        plies,
+        symmetries,
+    )
     return games, plies, symmetries
 
 

@@ -33,5 +33,5 @@ class TrackedGame:
         """The first ``count`` planes for ``colour`` under symmetry ``k``, (count, N, N)."""
         out = np.empty((count, self.size**2), dtype=np.uint8)
         write_codes(self.board.state, self.board.journal, self.space.reader, self.space.tracker, colour, count)
-        expand(self.board.state, self.space.tracker, symmetry.tables(self.size)[k], out)
+        expand(self.board.state, self.space.tracker, symmetry.tables(self.size)[k], out.reshape(-1))
         return out.reshape(count, self.size, self.size)
