@@ -84,6 +84,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     [
         {"kind": "residual", "optimizer": "adamw", "precision": "float32"},
         {"kind": "residual", "optimizer": "adamw", "precision": "bf16", "label_smoothing": 0.05},
+        {"kind": "residual", "optimizer": "muon", "lr": 1e-2, "precision": "bf16"},
         {"kind": "alphago", "optimizer": "sgd", "lr": 0.1, "weight_decay": 1e-4, "precision": "float32", "decay": "linear"},
     ],
 )
@@ -122,7 +123,9 @@ def test_a_run_leaves_what_the_docstring_lists(tmp_path, pictures):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("options", [{}, {"kind": "alphago", "optimizer": "sgd", "precision": "float32", "ema": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"optimizer": "muon"}, {"kind": "alphago", "optimizer": "sgd", "precision": "float32", "ema": 0.0}]
+)
 @pytest.mark.parametrize("stop", [1, 8, 10])
 def test_stopped_by_a_signal_and_resumed_it_is_the_same_run(tmp_path, options, stop, capsys):
     options = SMALL | {"steps": 17} | options
