@@ -166,8 +166,12 @@ class PolicyNetwork(nn.Module):
         else:
             for layer in self.tower:
                 x = F.relu(layer(x), inplace=True)
+        return self.head(x)
+
+    def head(self, x: Tensor) -> Tensor:
+        """What the last layer (B, k, N, N) comes to: logits (B, N·N)."""
         # The output keeps its own precision: 8 bits of a logit would tie moves that are not.
-        logits: Tensor = self.output(x.to(self.output.weight.dtype)).float() + self._bias(planes.shape[-1])  # (B, 1, N, N)
+        logits: Tensor = self.output(x.to(self.output.weight.dtype)).float() + self._bias(x.shape[-1])  # (B, 1, N, N)
         return logits.flatten(1)
 
     def _bias(self, size: int) -> Tensor:

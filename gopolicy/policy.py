@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gopolicy import symmetry, weights
+from gopolicy import inference, symmetry, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_gtp
 from gopolicy.errors import GoPolicyError, WeightsError
@@ -55,10 +55,7 @@ class Policy:
         self.device = device
         self.number = resolve_precision(precision, device)
         self.planes: str = network.config.planes
-        folded = network.folded().requires_grad_(False).to(device)
-        for layer in (folded.first, folded.tower):
-            layer.to(self.number)
-        self.network: PolicyNetwork = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.logits = inference.prepare(network.folded(), device, self.number)
 
     @torch.inference_mode()
     def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
@@ -69,13 +66,12 @@ class Policy:
         check_symmetries(symmetries)
         x = planes.to(self.device).to(self.number, memory_format=torch.channels_last)
         if symmetries == 1:
-            logits: Tensor = self.network(x)
-            return logits.log_softmax(dim=1)
+            return self.logits(x).log_softmax(dim=1)
         count, size = x.shape[0], x.shape[-1]
         tables = torch.from_numpy(symmetry.tables(size)[:symmetries].astype(np.int64)).to(self.device)
         views = x.flatten(2)[:, :, tables].transpose(1, 2)  # (B, S, P, N*N)
         views = views.reshape(count * symmetries, x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
-        probs: Tensor = self.network(views).softmax(dim=1).view(count, symmetries, size * size)
+        probs: Tensor = self.logits(views).softmax(dim=1).view(count, symmetries, size * size)
         back = torch.argsort(tables, dim=1)  # where each point of the board went
         averaged: Tensor = probs.gather(2, back.expand(count, -1, -1)).mean(dim=1)
         return averaged.clamp_min(1e-30).log()

@@ -44,7 +44,7 @@ def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) ->
         from gopolicy.features import encode
 
         with torch.inference_mode():
-            logs = player.network(torch.from_numpy(encode(record.position(int(number)))[None]).float())[0].log_softmax(0).numpy()
+            logs = player.logits(torch.from_numpy(encode(record.position(int(number)))[None]).float())[0].log_softmax(0).numpy()
         order = np.argsort(-logs)
         top1 += order[0] == point
         top5 += point in order[:5]
