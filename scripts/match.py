@@ -13,10 +13,10 @@ mirrored. Each is played twice with colours changed: what it is worth to Black f
 again and again.
 
 Rules: captures, no suicide, simple ko. Whoever plays an illegal move, gives a wrong answer or none, or ends, loses that game and is
-started again for the next. A move that repeats an earlier position of the whole board is allowed, since GNU Go plays by simple ko; where
-the other engine refuses it, the two do not play by the same rules, and the game has no result ("Void"). Endless repetition ends at the length
-limit. A game ends by two passes, by resignation or at that limit; if not resigned, the referee counts it. As referee GNU Go plays out, for
-itself, what is not finished.
+started again for the next. A move that repeats an earlier position of the whole board is allowed, since GNU Go plays by simple ko;
+where the other engine refuses it, the two do not play by the same rules, and the game has no result ("Void"). Endless repetition ends
+at the length limit. A game ends by two passes, by resignation or at that limit; if not resigned, the referee counts it. As referee GNU
+Go plays out, for itself, what is not finished.
 """
 
 from __future__ import annotations
@@ -278,9 +278,9 @@ def openings(size: int, seed: int) -> list[tuple[int, ...]]:
     """Four points each, for Black, White, Black, White: all openings of the board in the order that the seed gives.
 
     Black has the upper right corner and one of the lower ones. Without those that are the same after a turn, a mirroring or a change of
-    order; 3,136 on 13 lines and more, 212 on 7 to 12, none below, where the corners are one.
+    order; 3,136 on 13 lines and more, 212 on 8 to 12, none below, where the corners meet.
     """
-    if size < 7:
+    if size < 8:
         return []
     lines = (3, 4, 5) if size >= 13 else (3, 4)
     near = [(i, j) for i, j in itertools.product(lines, repeat=2) if i + j < 10]  # 5-5 is left out
