@@ -42,7 +42,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -436,7 +436,6 @@ class Log:
     def _write(self, entry: dict[str, Any]) -> None:
         self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
@@ -571,17 +570,19 @@ def play_missing(match: Match, log: Log, games: int, jobs: int) -> None:
         ThreadPoolExecutor(max(1, min(jobs, len(missing)))) as pool,
         tqdm(total=games, initial=games - len(missing), unit="game", disable=not missing) as progress,
     ):
-        futures = [pool.submit(play, number) for number in missing]
         try:
-            for future in as_completed(futures):
-                game, record = future.result()
-                log.add(game, record)
-                if game.reason:
-                    who = f"{names[game.by]}: {game.fault}, " if game.by is not None else ""
-                    progress.write(f"game {game.number}: {who}{game.reason}", file=sys.stderr)
-                points += [share] if (share := game.share()) is not None else []
-                progress.set_postfix_str(f"{names[0]} {sum(points):g} : {len(points) - sum(points):g} {names[1]}")
-                progress.update()
+            futures = {pool.submit(play, number) for number in missing}
+            while futures:
+                # Not for ever: a Ctrl-C that comes while the wait begins would be seen at its end only.
+                done, futures = wait(futures, timeout=1, return_when=FIRST_COMPLETED)
+                for game, record in (future.result() for future in done):
+                    log.add(game, record)
+                    if game.reason:
+                        who = f"{names[game.by]}: {game.fault}, " if game.by is not None else ""
+                        progress.write(f"game {game.number}: {who}{game.reason}", file=sys.stderr)
+                    points += [share] if (share := game.share()) is not None else []
+                    progress.set_postfix_str(f"{names[0]} {sum(points):g} : {len(points) - sum(points):g} {names[1]}")
+                    progress.update()
         except BaseException:
             match.stop()
             pool.shutdown(cancel_futures=True)

@@ -27,7 +27,7 @@ import match  # noqa: E402
 
 GNUGO = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
 
-# Plays three moves along its own first line, or the moves it is given, then passes. On standard error it tells its process and what it hears.
+# Plays three moves along its own first line, or those it is given, then passes. Its standard error tells its process and what it hears.
 FAKE = """
 import os, sys, time
 kind, *vertices = sys.argv[1:]
@@ -225,7 +225,7 @@ def test_resignation_and_length_limit(hall: Hall, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(("white", "end", "result"), [("two", "two passes", "B+2.5"), ("superko", "a refused repetition", "Void")])
 def test_a_repeated_position(hall: Hall, capsys: pytest.CaptureFixture[str], white: str, end: str, result: str) -> None:
-    """On 2x2, by simple ko: Black's B2 captures one stone, White's second B1 three, and then Black's A1 makes the position of move 2 again."""
+    """On 2x2: Black's B2 captures one stone, White's second B1 three, and then Black's A1 makes the position after move 2 again."""
     command = hall.command(
         hall.engine("one", "A1", "B2", "A2", "A1"), hall.engine(white, "B1", "pass", "B1"), "--games", "1", "--size", "2"
     )
@@ -289,7 +289,7 @@ def test_killed_and_gone_on(hall: Hall, capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped(hall: Hall, number: int) -> None:
-    # The third game never ends by itself.
+    # The second game, where the engine that hangs has Black, does not end by itself.
     command = hall.command(hall.engine("one"), hall.engine("hang"), "--max-moves", "1", "--games", "4")
     process = started(hall, command, 1)
     process.send_signal(number)
