@@ -43,7 +43,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,12 @@ from tqdm import tqdm
 
 from gopolicy import symmetry
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, point_to_gtp
+from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
+COLOUR = {BLACK: "B", WHITE: "W"}
 ENDS = ("two passes", "resignation", "the length limit", "a fault", "a refused repetition")
 FAULTS = ("crash", "time-out", "garbage", "illegal", "refused")
 Z95 = statistics.NormalDist().inv_cdf(0.975)
@@ -271,7 +272,7 @@ def preparations(settings: Settings) -> list[str]:
 
 
 def plays(moves: Sequence[tuple[int, int]], size: int) -> list[str]:
-    return [f"play {'b' if colour == BLACK else 'w'} {point_to_gtp(point, size)}" for colour, point in moves]
+    return [f"play {COLOUR[colour].lower()} {point_to_gtp(point, size)}" for colour, point in moves]
 
 
 def openings(size: int, seed: int) -> list[tuple[int, ...]]:
@@ -288,7 +289,7 @@ def openings(size: int, seed: int) -> list[tuple[int, ...]]:
         [(size - i if lower else i - 1) * size + (j - 1 if left else size - j) for i, j in near]
         for lower, left in ((False, False), (False, True), (True, True), (True, False))
     )
-    found: dict[tuple[tuple[int, ...], ...], tuple[int, ...]] = {}
+    found: dict[tuple[int, ...], tuple[int, ...]] = {}
     for corners in ((upper_right, upper_left, lower_right, lower_left), (upper_right, upper_left, lower_left, lower_right)):
         for opening in itertools.product(*corners):
             views = symmetry.tables(size)[:, opening].tolist()  # (8, 4)
@@ -328,7 +329,7 @@ class Table:
             if match.stopping:
                 raise Stopped from None
             end, fault, reason, by = "a fault", caught.kind, str(caught), self._asked
-            result = f"{'W' if by == black else 'B'}+{'T' if fault == 'time-out' else 'F'}"
+            result = f"{COLOUR[WHITE if by == black else BLACK]}+{'T' if fault == 'time-out' else 'F'}"
             program, self.programs[by] = self.programs[by], None
             if program:
                 program.kill()
@@ -343,7 +344,7 @@ class Table:
                 if match.stopping:
                     raise Stopped from None
                 result, reason = "?", f"the referee: {caught}"
-            record = GameRecord(settings.size, settings.komi, players=players, result=result, date=date, moves=record.moves)
+            record = replace(record, result=result)
         digest = hashlib.sha256(repr(record.moves).encode()).hexdigest()[:16]
         seconds = round(time.monotonic() - began, 2)
         return Game(number, black, result, end, fault, by, reason, len(record.moves), digest, seconds), record
@@ -358,9 +359,9 @@ class Table:
                 self.ask(engine, command)
         while len(board.moves) < settings.max_moves:
             engine = black if board.to_play == BLACK else 1 - black
-            answer = self.ask(engine, f"genmove {'b' if board.to_play == BLACK else 'w'}")
+            answer = self.ask(engine, f"genmove {COLOUR[board.to_play].lower()}")
             if answer.lower() == "resign":
-                return "resignation", f"{'W' if board.to_play == BLACK else 'B'}+R"
+                return "resignation", f"{COLOUR[-board.to_play]}+R"
             try:
                 board.play(answer)
             except IllegalMoveError as error:
@@ -616,7 +617,10 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
     args = parser.parse_args(arguments)
     args.max_moves = 2 * args.size**2 + 100 if args.max_moves is None else args.max_moves
-    args.referee = default_referee() if args.referee is None else args.referee
+    if args.referee is None:
+        args.referee = default_referee()
+        if args.referee == "none":
+            print("match: GNU Go was not found, so nobody counts: only games that are not played to the end get a result", file=sys.stderr)
     checks = {
         "--games is 1 or more": args.games >= 1,
         "--names are two different ones": not args.names or (all(args.names) and args.names[0] != args.names[1]),
@@ -645,17 +649,8 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = arguments_of(arguments)
-    settings = Settings(
-        tuple(args.engines),
-        args.names or ("", ""),
-        args.size,
-        args.komi,
-        args.openings,
-        args.seed,
-        args.max_moves,
-        args.move_time,
-        args.referee,
-    )
+    given = {field.name: getattr(args, field.name) for field in fields(Settings)}
+    settings = Settings(**given | {"engines": tuple(args.engines), "names": tuple(args.names or ("", ""))})
     digest = hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()[:8]
     folder: Path = args.out or Path("runs") / f"match-{digest}"
     log = None
@@ -664,10 +659,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = [introduce(command, settings, folder, f"engine-{LETTERS[i]}.log") for i, command in enumerate(settings.engines)]
         if settings.referee != "none":
             introduce(settings.referee, settings, folder, "referee.log")
-        elif args.referee != "none":
-            print("match: no referee, so only resigned games have a result", file=sys.stderr)
-        names = args.names or (said if said[0] != said[1] else [f"{name} ({letter})" for name, letter in zip(said, LETTERS, strict=True)])
-        settings = Settings(**{field.name: getattr(settings, field.name) for field in fields(settings)} | {"names": tuple(names)})
+        if not args.names:
+            same = said[0] == said[1]
+            settings = replace(settings, names=(f"{said[0]} (A)", f"{said[1]} (B)") if same else (said[0], said[1]))
         log = Log(folder, settings)
         before = sum(number <= args.games for number in log.games)
         if before:

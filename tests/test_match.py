@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gopolicy import sgf
+from gopolicy import __version__, sgf
 from gopolicy.coords import point_to_gtp
 
 ROOT = Path(__file__).parents[1]
@@ -206,10 +206,10 @@ def test_a_fault_loses_the_game_and_the_match_goes_on(
 
 def test_an_engine_that_hangs_is_killed_with_its_children(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
     wrapped = shlex.join(["sh", "-c", f"{hall.engine('hang')}; true"])
-    result = played(capsys, hall.command(hall.engine("one"), wrapped, "--games", "1", "--move-time", "3"))
+    result = played(capsys, hall.command(hall.engine("one"), wrapped, "--games", "1", "--move-time", "2"))
     assert (result["wins"], result["faults"]) == (1, [{}, {"time-out": 1}])
     assert [record.result for record in hall.records()] == ["B+T"]
-    assert "no answer to 'genmove w' within 3 s" in hall.games()[0]["reason"]
+    assert "no answer to 'genmove w' within 2 s" in hall.games()[0]["reason"]
     hall.assert_nobody_is_left()
 
 
@@ -450,17 +450,14 @@ def test_gnugo_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             assert f"= {record.result}\n" in answers
 
 
-def test_the_package_engine_can_play(hall: Hall) -> None:
-    """The launcher of a match, from another folder, against the project's own engine: both are asked their names and the board size."""
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "match.py"),
-        f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'gtp_engine.py'))}",
-    ]
-    command += [hall.engine("resign"), "--games", "1", "--size", "9", "--referee", "none", "--json"]
+def test_the_script_and_the_package_engine(hall: Hall) -> None:
+    """Started from another folder, the match in its own folder there; Black resigns before the engine has loaded its network."""
+    engine = shlex.join([sys.executable, str(ROOT / "gtp_engine.py")])
+    command = [sys.executable, str(ROOT / "scripts" / "match.py"), hall.engine("resign"), engine]
+    command += ["--games", "1", "--size", "9", "--referee", "none", "--json"]
     done = subprocess.run(command, cwd=hall.path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["players"][0].startswith("gopolicy ")
-    assert result["wins"] == 1
-    assert (hall.path / result["folder"] / "0001.sgf").is_file()
+    assert result["players"] == ["resign 1.0", f"gopolicy {__version__}"]
+    assert result["losses"] == 1
+    assert sgf.read_sgf(hall.path / result["folder"] / "0001.sgf").result == "W+R"
