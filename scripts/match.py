@@ -394,14 +394,34 @@ class Log:
     """``games.jsonl``: the settings on the first line, a game on each other. Every line is whole, or was not written."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        """Goes on with the games that are there. Raises GoPolicyError where the folder is another match's."""
+        """Goes on with the games that are there. Raises GoPolicyError where the folder is another match's, or in use."""
         self.games: dict[int, Game] = {}
-        self.path = path = folder / "games.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        self.path = folder / "games.jsonl"
+        if not self.path.exists() and any(folder.glob("*.sgf")):
+            raise GoPolicyError(f"{folder} holds games but no match (there is no games.jsonl): give --out another folder")
+        self._file = self.path.open("a+b")
+        try:
+            self._claim()
+            self._read(settings)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _claim(self) -> None:
+        """Keeps a second process out, until this one ends in whatever way; not on Windows."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise GoPolicyError(f"{self.path.parent} is in use: another process plays this match") from None
+
+    def _read(self, settings: Settings) -> None:
+        self._file.seek(0)
+        lines = self._file.read().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):  # cut off by force
             lines.pop()
-        if not lines and any(folder.glob("*.sgf")):
-            raise GoPolicyError(f"{folder} holds games but no match (there is no games.jsonl): give --out another folder")
         for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
@@ -413,8 +433,7 @@ class Log:
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, GoPolicyError):
                     raise
-                raise GoPolicyError(f"line {number} of {path} is damaged: take it out, and the same command goes on") from None
-        self._file = path.open("ab")
+                raise GoPolicyError(f"line {number} of {self.path} is damaged: take it out, and the same command goes on") from None
         self._file.truncate(sum(map(len, lines)))
         if not lines:
             self._write({"match": asdict(settings)})

@@ -327,6 +327,18 @@ def test_the_folder_of_another_match_is_refused(hall: Hall, capsys: pytest.Captu
     assert "holds games but no match" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files are locked on POSIX systems only")
+def test_two_at_once_in_one_folder_are_refused(hall: Hall) -> None:
+    command = hall.command(hall.engine("one"), hall.engine("hang"), "--max-moves", "1")
+    first = started(hall, command, 1)
+    second = subprocess.run([sys.executable, str(ROOT / "scripts" / "match.py"), *command], capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == f"match: {hall.out} is in use: another process plays this match\n"
+    first.terminate()
+    first.communicate()
+    hall.assert_nobody_is_left()
+
+
 # ---- use
 
 
