@@ -24,7 +24,7 @@ def prepare(network: PolicyNetwork, device: torch.device, number: torch.dtype) -
     for part in (network.first, network.tower):
         part.to(number)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         try:
             packed = _Packed(network, number)
             size = network.config.size
