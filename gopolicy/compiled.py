@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -39,9 +40,13 @@ def cache_folder() -> str | None:
     name = f"gopolicy-kernels-{kernel_digest()}"
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     given = os.environ.get("NUMBA_CACHE_DIR")
-    for parent in [given] if given else [os.path.join(os.path.dirname(__file__), "__pycache__"), home]:
+    beside = os.path.join(os.path.dirname(__file__), "__pycache__")
+    for parent in [given] if given else [beside, home]:
         folder = os.path.join(parent, name)
         try:
+            if parent == beside and not os.path.isdir(folder):
+                for old in Path(parent).glob("gopolicy-kernels-*"):  # of a text that is no longer here
+                    shutil.rmtree(old, ignore_errors=True)
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         except OSError:
