@@ -151,16 +151,23 @@ def _side(board: Board, candidates: Sequence[Candidate], colour: bool, unicode: 
     return lines
 
 
-def board_picture(board: Board, path: str | os.PathLike[str], probabilities: npt.ArrayLike | None = None, title: str | None = None) -> None:
+def board_picture(
+    board: Board,
+    path: str | os.PathLike[str],
+    probabilities: npt.ArrayLike | None = None,
+    title: str | None = None,
+    played: int | None = None,
+) -> None:
     """Writes ``board_figure`` to a file: a PNG, unless its name ends otherwise (``.svg``, ``.pdf``)."""
-    board_figure(board, probabilities, title).savefig(path, format=None if Path(path).suffix else "png")
+    board_figure(board, probabilities, title, played).savefig(path, format=None if Path(path).suffix else "png")
 
 
-def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title: str | None = None) -> Figure:
+def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title: str | None = None, played: int | None = None) -> Figure:
     """The board as a matplotlib figure; a column and a row are one unit, and the origin is the point at the top left.
 
     ``probabilities`` (N, N) make a heat map of the empty points: the redder, the likelier, and from 1 % on the number stands on the
-    point. The last move carries a ring. Raises GoPolicyError for probabilities of another shape.
+    point. The last move carries a ring, and the point ``played`` next a dashed square. Raises GoPolicyError for probabilities of
+    another shape.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle, Rectangle
@@ -202,6 +209,13 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
         row, column = divmod(board.last_move, size)
         ring = "#fafafa" if stones[row, column] == BLACK else "#111111"
         axes.add_patch(Circle((column, row), 0.24, fill=False, edgecolor=ring, linewidth=1.5, zorder=4))
+    if played is not None and played != PASS:
+        row, column = divmod(played, size)
+        axes.add_patch(
+            Rectangle(
+                (column - 0.44, row - 0.44), 0.88, 0.88, fill=False, edgecolor="black", linewidth=2.2, linestyle=(0, (2, 1)), zorder=5
+            )
+        )
     axes.set_xticks(range(size), list(VERTEX_LETTERS[:size]))
     axes.set_yticks(range(size), [str(size - row) for row in range(size)])
     axes.tick_params(length=0, labeltop=True, labelright=True, labelsize=9)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gopolicy import batches, games, policy
+from gopolicy import batches, draw, games, policy
+from gopolicy.coords import colour_name, point_to_gtp
 from gopolicy.errors import GamesError
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
@@ -138,14 +139,89 @@ def breakdown(answers: Answers, packed: games.PackedGames) -> dict[str, dict[str
 
 def evaluate(player: policy.Policy, packed: games.PackedGames, split: str = "test", **options: Any) -> dict[str, Any]:
     """All of the above as one JSON-able dict; options as in ``answer``."""
-    answers = answer(player, packed, split, **options)
+    return summary(answer(player, packed, split, **options), packed, split, options.get("symmetries", 1))
+
+
+def summary(answers: Answers, packed: games.PackedGames, split: str, symmetries: int) -> dict[str, Any]:
+    """``evaluate`` of answers that are there already."""
     return {
         **figures(answers),
         "split": split,
-        "symmetries": options.get("symmetries", 1),
+        "symmetries": symmetries,
         "calibration": calibration(answers),
         "by": breakdown(answers, packed),
     }
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def most_wrong(answers: Answers, count: int) -> list[int]:
+    """Indices of the positions whose played move had the lowest probability, lowest first; of each game one at most."""
+    chosen: list[int] = []
+    seen: set[int] = set()
+    for i in np.argsort(-answers.cross_entropy, kind="stable"):
+        if len(chosen) == count:
+            break
+        if int(answers.game[i]) not in seen:
+            seen.add(int(answers.game[i]))
+            chosen.append(int(i))
+    return chosen
+
+
+def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.Policy, folder: Path, wrong: int) -> None:
+    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    rows = calibration(answers)
+    left.plot([0, 100], [0, 100], color="0.6", lw=1, ls="--", label="perfectly calibrated")
+    left.plot(
+        [100 * row["prob"] for row in rows], [100 * row["played"] for row in rows], color="black", marker="o", ms=4, label="first choice"
+    )
+    left.set_xlabel("probability given to the first choice (%)")
+    left.set_ylabel("share of them that were played (%)")
+    left.legend(frameon=False)
+
+    def bars(axis: Any, groups: list[tuple[str, npt.NDArray[np.bool_]]], label: str) -> None:
+        """top-1 of each group, with its interval; groups of fewer than 100 positions or 5 games say too little."""
+        shown = [(name, figures(answers, keep)) for name, keep in groups if keep.sum() >= 100]
+        shown = [(name, values) for name, values in shown if values["games"] >= 5]
+        middle_of = [100 * values["top1"] for _, values in shown]
+        half = [100 * (values["top1_interval"] or 0) for _, values in shown]
+        axis.errorbar(range(len(shown)), middle_of, yerr=half, color="black", marker="o", ms=4, lw=1.2, ecolor="0.5", capsize=2)
+        step = max(1, len(shown) // 12)
+        axis.set_xticks(range(0, len(shown), step), [name for name, _ in shown][::step])
+        axis.set_xlabel(label)
+        axis.set_ylabel("moves predicted (%), 95 % interval")
+
+    last = int(answers.move_number.max())
+    number = answers.move_number
+    bars(middle, [(str(first), (number >= first) & (number < first + 20)) for first in range(1, last + 1, 20)], "move number (20 together)")
+    facts = packed.facts[answers.game]
+    ranks = np.where(answers.mover == 1, facts["black_rank"], facts["white_rank"])
+    known = [(games.rank_text(int(rank)), ranks == rank) for rank in np.unique(ranks) if rank]
+    bars(right, [*known, ("none", ranks == 0)], "rank of the player to move")
+    for axis in (left, middle, right):
+        axis.grid(alpha=0.3)
+    figure.savefig(folder / "accuracy.png", dpi=110)
+
+    for place, i in enumerate(most_wrong(answers, wrong), start=1):
+        record = packed.record(int(answers.game[i]))
+        move = int(answers.move_number[i])
+        board, point = record.position(move), record.moves[move - 1][1]
+        probs = player.probabilities(board)
+        best = int(probs.argmax())
+        title = (
+            f"{colour_name(board.to_play).capitalize()} to play move {move}: {point_to_gtp(point, record.size)} was played "
+            f"({100 * np.exp(-answers.cross_entropy[i]):.2g} %)\nfirst choice {point_to_gtp(best, record.size)} "
+            f"({100 * probs.flat[best]:.0f} %); {record.players[0] or 'Black'} – {record.players[1] or 'White'}, {record.date or 'no date'}"
+        )
+        draw.board_picture(board, folder / f"wrong-{place:02d}.png", probs, title, point)
 
 
 # ---------------------------------------------------------------- the command
@@ -162,6 +238,13 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="draws calibration, accuracy by move number and rank, and the positions it gets most wrong",
+    )
+    parser.add_argument("--wrong", type=int, default=6, metavar="N", help="how many of those positions (default: 6)")
 
 
 def _is_packed(path: Path) -> bool:
@@ -192,9 +275,12 @@ def run(args: Any) -> int:
         _, counts = batches.playable(packed, split)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
         with tqdm(total=total, unit=" positions", desc="evaluating", file=sys.stderr, mininterval=0.5) as bar:
-            result = evaluate(
+            answers = answer(
                 player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed, progress=bar.update
             )
+        result = summary(answers, packed, split, args.symmetries)
+        if args.pictures is not None:
+            write_pictures(answers, packed, player, args.pictures, args.wrong)
     print(json.dumps(result) if args.json else report(result))
     return 0
 

@@ -107,3 +107,26 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed)
     assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60"]) == 0
     assert "all" in capsys.readouterr().out
+
+
+def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights_file = tmp_path / "w.safetensors"
+    weights.save(weights_file, network(), {})
+    folder = tmp_path / "new" / "pictures"
+    arguments = ["evaluate", str(weights_file), str(games_file), "--split", "validation", "--max-positions", "900", "--json"]
+    assert cli.main([*arguments, "--pictures", str(folder), "--wrong", "2"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["positions"] == 900
+    assert sorted(path.name for path in folder.iterdir()) == ["accuracy.png", "wrong-01.png", "wrong-02.png"]
+    assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in folder.iterdir())
+
+
+def test_the_most_wrong_are_the_least_likely_of_different_games() -> None:
+    rng = np.random.default_rng(3)
+    game = rng.integers(0, 6, 200)
+    cross_entropy = rng.random(200)
+    answers = Answers(game, np.ones(200, int), np.zeros(200, int), cross_entropy, np.ones(200), np.ones(200, np.int8))
+    chosen = evaluation.most_wrong(answers, 4)
+    best_of_game = sorted((cross_entropy[game == g].max() for g in range(6)), reverse=True)
+    assert [cross_entropy[i] for i in chosen] == best_of_game[:4]
+    assert len(evaluation.most_wrong(answers, 100)) == 6
