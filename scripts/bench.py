@@ -337,6 +337,41 @@ class Bench:
                 result[f"{name}_times_onnxruntime_speed"] = round(ratio, 2)
         return result
 
+    def batch(self) -> dict[str, Any]:
+        """``Policy.top_k_batch`` on 256 positions of games against ``top_k`` on one after the other, encoding and all; and what share
+        of the rate of a plain matrix product, in the same number format on the same threads, the network's arithmetic reaches."""
+        import torch
+
+        from gopolicy import policy, weights
+
+        player = policy.load(self.args.weights or "default", device="cpu")
+        rng = np.random.default_rng(5)
+        records = [self.packed.record(int(g)) for g in self.chosen[:256]]
+        boards = [record.position(int(rng.integers(1, len(record.moves) + 1))) for record in records]
+        together = rate(lambda: len(player.top_k_batch(boards)), 4, time.perf_counter)
+        alone = rate(lambda: sum(len([player.top_k(board)]) for board in boards), 2, time.perf_counter)
+        one, two = torch.randn(2, 2048, 2048).to(player.number)
+
+        def multiply() -> int:
+            _ = one @ two
+            return 2 * 2048**3
+
+        matrix_rate = rate(multiply, 8, time.perf_counter)
+        network, _ = weights.load(self.args.weights or "default")
+        planes = torch.zeros(256, network.config.in_planes, 19, 19)
+
+        def forward() -> int:
+            player.log_probabilities(planes)
+            return 256 * 2 * network.multiply_adds()
+
+        return {
+            "boards": len(boards),
+            "batch_positions_per_second": round(together),
+            "single_positions_per_second": round(alone),
+            "times_single": round(together / alone, 2),
+            "share_of_matrix_rate": round(rate(forward, 4, time.perf_counter) / matrix_rate, 2),
+        }
+
     def gtp(self) -> dict[str, Any]:
         """Seconds from the start of the engine to the first answer, and to the first move; of three starts the median."""
         first: list[float] = []
@@ -388,7 +423,7 @@ def write_onnx(network: Any, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-FIGURES = ("replay", "encode", "compile", "reading", "training", "network", "gtp")
+FIGURES = ("replay", "encode", "compile", "reading", "training", "network", "batch", "gtp")
 
 
 def main() -> int:
