@@ -15,7 +15,7 @@ import pytest
 import sgfmill.boards
 import torch
 
-from gopolicy import __version__, gtp, weights
+from gopolicy import __version__, analysis, gtp, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import WeightsError
@@ -311,7 +311,7 @@ SET_UP = {"": 0, "b": 0, "bw": 0, "bwb": 0, "bwbb": 0, "bb": 2, "ww": 2, "bbwb":
 @pytest.mark.parametrize(("moves", "count"), SET_UP.items())
 def test_which_stones_count_as_set_up(moves, count):
     pairs = [({"b": BLACK, "w": WHITE, ".": WHITE}[sign], -1 if sign == "." else i) for i, sign in enumerate(moves)]
-    assert gtp.set_up_count(pairs) == count
+    assert analysis.set_up_count(pairs) == count
 
 
 def test_a_game_in_turns_is_seen_with_its_turns():
