@@ -279,7 +279,7 @@ class Analysis:
 
     def seen_by(self, colour: int) -> tuple[float, float]:
         """Winrate and lead of a player."""
-        return (self.black_winrate, self.black_lead) if colour == BLACK else (1 - self.black_winrate, -self.black_lead)
+        return (self.black_winrate, self.black_lead) if colour == BLACK else (1 - self.black_winrate, 0.0 - self.black_lead)
 
 
 # ------------------------------------------------------------------------------------------------- KataGo's JSON protocol
@@ -623,9 +623,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  /full/path/to/.gopolicy-venv/bin/python -m gopolicy analysis"
     )
     add_policy_arguments(parser)
-    # What tools that mean KataGo write behind `analysis`: taken, and without effect.
-    for ignored in ("-model", "-config", "-analysis-threads", "-override-config"):
-        parser.add_argument(ignored, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:

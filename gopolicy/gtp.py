@@ -803,9 +803,9 @@ def free_handicap(size: int, count: int) -> list[int]:
 
     def room_at_edge(point: int) -> int:
         row, column = divmod(point, size)
-        return (2 * min(row, column, size - 1 - row, size - 1 - column) + 2) ** 2
+        return (min(row, column, size - 1 - row, size - 1 - column) + 1) ** 2
 
-    room = [room_at_edge(point) for point in range(size * size)]  # squared distance to the next stone; the edge counts half
+    room = [room_at_edge(point) for point in range(size * size)]  # squared distance to the next stone, or to beyond the edge
 
     def take(point: int) -> None:
         row, column = divmod(point, size)
