@@ -38,6 +38,7 @@ VISITS = 10_000  # of a position: one is a hundredth of a per cent
 SHOWN = 0.001  # share from which a move is a candidate: 10 visits, which is where Sabaki begins to write numbers
 MAX_CANDIDATES = 20
 PV_LENGTH, MAX_PV = 10, 50  # plies: of a pv, and of one that somebody asks for
+DEEPENINGS = 12  # of a query: enough for ten plies after the best move
 PVS_AT_ONCE = 4  # positions in one batch: few, as whoever has new input waits for a batch
 
 
@@ -217,7 +218,7 @@ class MoveInfo:
 
 
 class Analysis:
-    """What a policy expects of ``board.to_play``; the board is not changed.
+    """What a policy expects of ``board.to_play``; the board is not changed. The symmetries are for the next move: pvs are read at a glance.
 
     ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 without a scorer.
     """
@@ -236,7 +237,7 @@ class Analysis:
         import numpy as np
 
         self.wanted = wanted = wanted or Wanted()
-        self.policy, self.symmetries = policy, symmetries
+        self.policy = policy
         self.board = board.copy()
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
         self.black_winrate, self.black_lead = 0.5, 0.0
@@ -268,7 +269,7 @@ class Analysis:
         if not chosen:
             return False
         masks = [self.wanted.permitted(move.board.sensible_mask().ravel(), move.board.to_play, len(move.pv)) for move in chosen]
-        expected = self.policy.probabilities_batch([as_seen(move.board) for move in chosen], self.symmetries)
+        expected = self.policy.probabilities_batch([as_seen(move.board) for move in chosen])
         for move, mask, probs in zip(chosen, masks, expected, strict=True):
             flat = probs.ravel().astype(float)
             flat[~mask] = -1.0
@@ -436,8 +437,8 @@ class Analyst:
         analysis = Analysis(
             self.policy(), board, query.wanted, symmetries=self.symmetries, scorer=scorer, komi=query.komi, rules=query.rules
         )
-        while analysis.deepen():
-            pass
+        for _ in range(DEEPENINGS):
+            analysis.deepen()
         view = {"BLACK": BLACK, "WHITE": WHITE}.get(query.perspective, board.to_play)
         winrate, lead = analysis.seen_by(view)
         value = {

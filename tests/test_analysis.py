@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -420,3 +423,18 @@ def test_vertices_of_the_policy_are_those_of_the_board():
     (answer,) = ask(analyst_of(), **query_of(moves=[["B", "A9"], ["W", "J1"]], includePolicy=True))
     taken = [point_to_gtp(point, 9) for point, prob in enumerate(answer["policy"]) if prob == -1]
     assert taken == ["A9", "J1"]
+
+
+def test_process(tmp_path):
+    command = [sys.executable, "-m", "gopolicy", "analysis", "--weights", "there is none", "--threads", "1"]
+    lines = [json.dumps({"id": "v", "action": "query_version"}), "garbage", json.dumps(query_of())]
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=surroundings, input="\r\n".join(lines), capture_output=True, text=True, timeout=300, check=True
+    )
+    version, refused, failed = map(json.loads, done.stdout.splitlines())
+    assert version["version"] == __version__
+    assert set(refused) == {"error"}
+    assert failed["id"] == "q"
+    assert failed["error"].startswith("weights file 'there is none' does not exist")
+    assert all(line.startswith("gopolicy: ") for line in done.stderr.splitlines())
