@@ -51,7 +51,10 @@ class Mover(Protocol):
 
 
 class Scorer(Protocol):
-    """Who owns what, and who is ahead. ``board.to_play`` is the player whose turn it is; the board is not changed."""
+    """Who owns what, and who is ahead. ``board.to_play`` is the player whose turn it is; the board is not changed.
+
+    It is asked several things about one position in turn: one that plays games out should remember the last.
+    """
 
     def final_score(self, board: Board, komi: float, rules: str) -> float:
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
