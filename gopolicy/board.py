@@ -678,6 +678,10 @@ class Board:
         self._start = position
         self._seen = [int(self.state["zobrist"])]
 
+    def first_stones(self) -> list[tuple[int, int]]:
+        """The stones set up before the first move, as ``set_up`` takes them: (colour, point) pairs in the order of the points."""
+        return [(int(self._start[point]), int(point)) for point in np.flatnonzero(self._start)]
+
     def legal_mask(self, colour: int | None = None) -> npt.NDArray[np.bool_]:
         """(N, N) bool: the legal moves of the player to move, or of ``colour``; passes left out."""
         return self._mask(colour, 0)

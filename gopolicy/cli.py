@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ("training", "trains a network on packed games; --resume goes on, also under torchrun"),
     "evaluate": ("evaluation", "how often a network is right on packed games"),
     "top": ("cli", "the likeliest moves in a position of a game, drawn"),
+    "analysis": ("analysis", "the engine for KaTrain and review tools: KataGo's JSON protocol, on standard input and output"),
     "gtp": ("gtp", "the engine for GTP clients such as Sabaki, on standard input and output"),
 }
 

@@ -4,28 +4,33 @@
     gopolicy gtp --weights FILE --symmetries 8
     python /path/to/gtp_engine.py           # the same, for the path field of a GUI
 
-Source: G. Farnebäck, Specification of the Go Text Protocol, version 2, draft 2 (2002).
+Sources: G. Farnebäck, Specification of the Go Text Protocol, version 2, draft 2 (2002); for what clients know beyond it, the
+documentation of GoGui (``gogui-``), KGS (``kgs-``), Leela Zero (``lz-``) and KataGo (``kata-``).
 
-``Engine.answer`` is the protocol and knows of no process; ``serve`` joins it to two streams; ``run`` to standard input and output.
-Nothing heavy is imported before it is used: an engine answers ``name`` while a thread still loads the network (``Loading``).
+``Engine`` is the protocol and knows of no process; ``serve`` joins it to two streams; ``run`` to standard input and output.
+Nothing heavy is imported before it is used: an engine answers ``name`` while a thread still loads the network.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
-import os
 import random
 import re
-import sys
-import threading
+import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gopolicy import __version__
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.analysis import COLOURS, MAX_CANDIDATES, Analysis, Mover, Restriction, Rules, Scorer, Wanted, as_seen, rules_from
+from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
+from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
+from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, say
+from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,24 +38,53 @@ if TYPE_CHECKING:
 
     from gopolicy.board import Board
 
-COLOURS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
-MIRRORS = (1, 8)  # numbers of symmetries that --symmetries takes
+__all__ = ["Engine", "GtpError", "Loading", "add_arguments", "claim_stdout", "run", "serve"]
+
 # A tab is a blank; every other control character is dropped (specification, 2.2 and 3.1).
 _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
-
-Number = TypeVar("Number", int, float)
-
-
-class Mover(Protocol):
-    """What the engine wants of a policy: ``policy.Policy`` has it."""
-
-    def probabilities(self, board: Board, symmetries: int = 1) -> npt.NDArray[np.float32]: ...
+_INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
+_GLANCE = 5  # how often the pvs of a move that is played are made longer
+_REST = 30  # moves that have to be played in the time left, where the client does not say how many
+_HURRY = 0.5  # seconds for a move below which only the network is asked, and once
+_KGS_TIMES = {"none": 0, "absolute": 1, "canadian": 3, "byoyomi": 3}  # how many numbers follow
+# Keys of an analysis that are true or false; the first two have an effect.
+_SWITCHES = {
+    "ownership",
+    "rootInfo",
+    "ownershipStdev",
+    "movesOwnership",
+    "movesOwnershipStdev",
+    "pvVisits",
+    "pvEdgeVisits",
+    "noResultValue",
+}
+_GOGUI_COMMANDS = (
+    "gfx/Likeliest Moves/gopolicy-moves %m",
+    "cboard/Heat Map/gopolicy-heat_map %m",
+    "sboard/Probability in Per Cent/gopolicy-per_cent %m",
+    "dboard/Ownership/gopolicy-ownership",
+    "plist/Dead Stones/final_status_list dead",
+    "plist/Stones in Seki/final_status_list seki",
+    "string/Score/final_score",
+    "string/Rules/kata-get-rules",
+    "hstring/Board/showboard",
+)
 
 
 class GtpError(GoPolicyError):
     """A command that is refused; the message is the answer."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The arguments of an analysing command."""
+
+    colour: int
+    interval: float  # seconds
+    wanted: Wanted
+    switches: frozenset[str]  # those that are true
 
 
 class Engine:
@@ -58,6 +92,9 @@ class Engine:
 
     ``temperature`` 0 plays the best move; above, a move is drawn from p^(1/temperature), out of the likeliest moves that together have
     ``top_p`` of that. ``seed`` fixes what is drawn: the same commands get the same answers.
+
+    ``scorer``, called like ``policy``, knows scores, when to pass and, with ``resigns``, when to resign; without one the engine passes when
+    nothing is left but own eyes, and cannot score.
     """
 
     def __init__(
@@ -68,35 +105,78 @@ class Engine:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
+        scorer: Callable[[], Scorer] | None = None,
+        resigns: bool = False,
     ) -> None:
-        self.policy = policy
-        self.symmetries, self.temperature, self.top_p = symmetries, temperature, top_p
+        self.policy, self.scorer = policy, scorer
+        self.symmetries, self.temperature, self.top_p, self.resigns = symmetries, temperature, top_p, resigns
         self.komi = 7.5  # until the client tells
+        self.rules = Rules()
+        self.ended = False
+        # Waits so many seconds for input, and tells whether none has come: an analysis goes on for as long.
+        self.quiet: Callable[[float], bool] = lambda _: False
+        self._seconds = {BLACK: math.inf, WHITE: math.inf}  # that a move may take
         self._random = random.Random(seed)
         self._board: Board | None = None
-        self.commands: dict[str, Callable[[Sequence[str]], str]] = {
+        self.commands: dict[str, Callable[[Sequence[str]], str | Iterator[str]]] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: "gopolicy",
             "version": lambda _: __version__,
             "known_command": self.known_command,
             "list_commands": lambda _: "\n".join(self.commands),
-            "quit": lambda _: "",
+            "quit": self.quit,
             "boardsize": self.boardsize,
+            "rectangular_boardsize": self.boardsize,
+            "query_boardsize": lambda _: str(self.board.size),
             "clear_board": self.clear_board,
             "komi": self.set_komi,
+            "get_komi": lambda _: f"{self.komi:g}",
+            "fixed_handicap": self.fixed_handicap,
+            "place_free_handicap": self.place_free_handicap,
+            "set_free_handicap": self.set_free_handicap,
             "play": self.play,
             "genmove": self.genmove,
             "reg_genmove": self.reg_genmove,
+            "kgs-genmove_cleanup": self.genmove_cleanup,
             "undo": self.undo,
+            "gg-undo": self.undo,
             "showboard": self.showboard,
             "time_settings": self.time_settings,
+            "kgs-time_settings": self.kgs_time_settings,
             "time_left": self.time_left,
+            "final_score": self.final_score,
+            "final_status_list": self.final_status_list,
+            "loadsgf": self.loadsgf,
+            "printsgf": self.printsgf,
+            "cputime": lambda _: f"{time.process_time():.3f}",
+            # What KGS calls Chinese rules forbids every repetition.
+            "kgs-rules": lambda words: self.set_rules(["chinese-kgs" if word == "chinese" else word for word in words]),
+            "kata-set-rules": self.set_rules,
+            "kata-get-rules": lambda _: json.dumps(self.rules.described()),
+            "kata-raw-nn": self.raw_network,
+            "heatmap": self.heatmap,
+            "analyze": lambda words: self.analyze(words, _whole_number_line),
+            "lz-analyze": lambda words: self.analyze(words, _whole_number_line),
+            "kata-analyze": lambda words: self.analyze(words, self._decimal_line),
+            "genmove_analyze": lambda words: self.genmove_analyze(words, _whole_number_line),
+            "lz-genmove_analyze": lambda words: self.genmove_analyze(words, _whole_number_line),
+            "kata-genmove_analyze": lambda words: self.genmove_analyze(words, self._decimal_line),
+            "gogui-analyze_commands": lambda _: "\n".join(_GOGUI_COMMANDS),
+            "gogui-title": lambda _: "gopolicy",
+            "gogui-interrupt": lambda _: "",  # no command takes long enough, and the lines that interrupt are comments
+            "gogui-play_sequence": self.play_sequence,
+            "gogui-setup": self.set_up,
+            "gogui-setup_player": self.set_up_player,
+            "gopolicy-moves": self.gogui_moves,
+            "gopolicy-heat_map": self.gogui_heat_map,
+            "gopolicy-per_cent": self.gogui_per_cent,
+            "gopolicy-ownership": self.gogui_ownership,
         }
 
     @property
     def board(self) -> Board:
         if self._board is None:
-            self._board = _new_board(19)
+            self._board = self._new_board(19)
         return self._board
 
     def answer(self, line: str) -> tuple[str, bool]:
@@ -104,25 +184,54 @@ class Engine:
 
         Nothing is raised: what goes wrong is an answer that begins with ``?``, and changes nothing.
         """
+        return "".join(self.pieces(line)), self.ended
+
+    def pieces(self, line: str) -> Iterator[str]:
+        """``answer`` in the pieces in which it comes about: an analysis has many, every other command one."""
         # str.split() alone would also split at blanks that are no ASCII.
         words = [word for word in line.lstrip("\ufeff").translate(_CONTROL).partition("#")[0].split(" ") if word]
         if not words:
-            return "", False
+            return
         number = words.pop(0) if words[0].isascii() and words[0].isdigit() else ""
         name, arguments = (words[0], words[1:]) if words else ("", [])
+        more: Iterator[str] | None = None
         try:
             if name not in self.commands:
                 raise GtpError("unknown command")
-            mark, text = "=", self.commands[name](arguments)
+            told = self.commands[name](arguments)
+            if isinstance(told, str):
+                mark, text = "=", told
+            else:  # what can go wrong goes wrong before the first piece
+                mark, text, more = "=", "\n" + next(told), told
         except Exception as error:
             mark, text = "?", explain(error)
             if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client plays on, the log tells
                 say(f"{name} failed\n{traceback.format_exc()}")
         between = " " if text and not text.startswith("\n") else ""
-        return f"{mark}{number}{between}{text}\n\n", name == "quit"
+        yield f"{mark}{number}{between}{text}\n" + ("" if more else "\n")
+        if more:
+            try:
+                for text in more:
+                    yield text + "\n"
+            except Exception:
+                say(f"{name} failed\n{traceback.format_exc()}")
+            yield "\n"
+
+    # ---- the session
 
     def known_command(self, arguments: Sequence[str]) -> str:
         return "true" if arguments and arguments[0] in self.commands else "false"
+
+    def quit(self, arguments: Sequence[str]) -> str:
+        self.ended = True
+        return ""
+
+    # ---- the board
+
+    def _new_board(self, size: int) -> Board:
+        from gopolicy.board import Board  # where a thread is importing it, this waits
+
+        return Board(size, superko=self.rules.superko)
 
     def boardsize(self, arguments: Sequence[str]) -> str:
         # Some clients send the width and the height.
@@ -130,11 +239,11 @@ class Engine:
         size = sizes.pop()
         if sizes or not MIN_SIZE <= size <= MAX_SIZE:
             raise GtpError("unacceptable size")
-        self._board = _new_board(size)
+        self._board = self._new_board(size)
         return ""
 
     def clear_board(self, arguments: Sequence[str]) -> str:
-        self._board = _new_board(self.board.size)
+        self._board = self._new_board(self.board.size)
         return ""
 
     def set_komi(self, arguments: Sequence[str]) -> str:
@@ -142,35 +251,39 @@ class Engine:
         self.komi = _number(word)
         return ""
 
-    def play(self, arguments: Sequence[str]) -> str:
-        colour, vertex = _words(arguments, 2)
-        mover = _colour(colour)
+    def set_rules(self, arguments: Sequence[str]) -> str:
+        """A name, or a JSON object as ``kata-get-rules`` tells it. The board stays."""
+        if not arguments:
+            raise GtpError("syntax error")
+        text = " ".join(arguments)
         try:
-            point = point_from_gtp(vertex, self.board.size)
-        except GoPolicyError:
+            told = json.loads(text) if text.startswith("{") else text
+        except (ValueError, RecursionError):
             raise GtpError("syntax error") from None
-        try:
-            self.board.play(point, mover)
-        except IllegalMoveError:
-            raise GtpError("illegal move") from None
+        self.rules = rules_from(told)
+        self.board.superko = self.rules.superko
         return ""
 
-    def genmove(self, arguments: Sequence[str]) -> str:
-        (colour,) = _words(arguments, 1)
-        mover = _colour(colour)
-        point = self._choose(mover, self.temperature)
-        self.board.play(point, mover)
-        return point_to_gtp(point, self.board.size)
+    def play(self, arguments: Sequence[str]) -> str:
+        colour, vertex = _words(arguments, 2)
+        self._play(self.board, _colour(colour), _vertex(vertex, self.board.size))
+        return ""
 
-    def reg_genmove(self, arguments: Sequence[str]) -> str:
-        """The best move, not played, and nothing left to chance: as regression tests want it."""
-        (colour,) = _words(arguments, 1)
-        return point_to_gtp(self._choose(_colour(colour), 0.0), self.board.size)
+    def _play(self, board: Board, colour: int, point: int) -> None:
+        try:
+            board.play(point, colour)
+        except IllegalMoveError:
+            raise GtpError("illegal move") from None
 
     def undo(self, arguments: Sequence[str]) -> str:
-        if not self.board.moves:
+        """Takes back a move, or as many as ``gg-undo`` says."""
+        count = _whole(_words(arguments, 0, 1)[0]) if arguments else 1
+        if count < 0:
+            raise GtpError("syntax error")
+        if count > self.board.move_number:
             raise GtpError("cannot undo")
-        self.board.undo()
+        for _ in range(count):
+            self.board.undo()
         return ""
 
     def showboard(self, arguments: Sequence[str]) -> str:
@@ -178,34 +291,179 @@ class Engine:
 
         return f"\n{draw.board_text(self.board, colour=False, unicode=False)}\nkomi {self.komi:g}"
 
-    def time_settings(self, arguments: Sequence[str]) -> str:
-        """Taken note of by doing nothing: without search every move comes at once."""
-        for word in _words(arguments, 3):
-            _number(word)
+    # ---- handicap and setup
+
+    def fixed_handicap(self, arguments: Sequence[str]) -> str:
+        (word,) = _words(arguments, 1)
+        count, size = _whole(word), self.board.size
+        if not 2 <= count <= max_fixed_handicap(size):
+            raise GtpError("invalid number of stones")
+        return self._place_handicap(fixed_handicap(size, count))
+
+    def place_free_handicap(self, arguments: Sequence[str]) -> str:
+        """As many stones as asked for, on every board: the OGS bridge counts them."""
+        (word,) = _words(arguments, 1)
+        count, size = _whole(word), self.board.size
+        if not 2 <= count < size * size:
+            raise GtpError("invalid number of stones")
+        return self._place_handicap(free_handicap(size, count))
+
+    def set_free_handicap(self, arguments: Sequence[str]) -> str:
+        size = self.board.size
+        try:
+            points = [point_from_gtp(word, size) for word in arguments]
+        except GoPolicyError:
+            raise GtpError("bad vertex list") from None
+        if PASS in points or len(set(points)) < len(points) or not 2 <= len(points) < size * size:
+            raise GtpError("bad vertex list")
+        self._place_handicap(points)
         return ""
+
+    def _place_handicap(self, points: Sequence[int]) -> str:
+        if self.board.stones().any():
+            raise GtpError("board not empty")
+        board = self._new_board(self.board.size)
+        board.set_up((BLACK, point) for point in points)
+        board.to_play = WHITE
+        self._board = board
+        return " ".join(point_to_gtp(point, board.size) for point in points)
+
+    def play_sequence(self, arguments: Sequence[str]) -> str:
+        """Plays all of the moves, or none."""
+        board = self.board.copy()
+        for colour, point in _pairs(arguments, board.size):
+            self._play(board, colour, point)
+        self._board = board
+        return ""
+
+    def set_up(self, arguments: Sequence[str]) -> str:
+        stones = list(_pairs(arguments, self.board.size))
+        if any(point == PASS for _, point in stones):
+            raise GtpError("syntax error")
+        self.board.set_up(stones)
+        return ""
+
+    def set_up_player(self, arguments: Sequence[str]) -> str:
+        (colour,) = _words(arguments, 1)
+        self.board.to_play = _colour(colour)
+        return ""
+
+    # ---- time
+
+    def time_settings(self, arguments: Sequence[str]) -> str:
+        main, period, stones = map(_number, _words(arguments, 3))
+        self._set_times(main, period, stones)
+        return ""
+
+    def kgs_time_settings(self, arguments: Sequence[str]) -> str:
+        kind = arguments[0].lower() if arguments else ""
+        numbers = [_number(word) for word in arguments[1:]]
+        if len(numbers) != _KGS_TIMES.get(kind):
+            raise GtpError("syntax error")
+        if kind == "byoyomi":
+            self._set_times(numbers[0], numbers[1], 1)
+        elif kind != "none":
+            self._set_times(*(*numbers, 0.0, 0.0)[:3])
+        else:
+            self._set_times(0, 1, 0)
+        return ""
+
+    def _set_times(self, main: float, period: float, stones: float) -> None:
+        """Of the specification: a period without stones means no limit (4.2)."""
+        seconds = main / _REST + (period / stones if stones > 0 else 0.0)
+        if period > 0 and stones <= 0:
+            seconds = math.inf
+        self._seconds = {BLACK: seconds, WHITE: seconds}
 
     def time_left(self, arguments: Sequence[str]) -> str:
         colour, *numbers = _words(arguments, 3)
-        _colour(colour)
-        for word in numbers:
-            _number(word)
+        mover = _colour(colour)
+        seconds, stones = map(_number, numbers)
+        self._seconds[mover] = seconds / (stones if stones > 0 else _REST)
         return ""
 
-    def _choose(self, colour: int, temperature: float) -> int:
-        """The move of that colour, or ``PASS`` where nothing is left but to fill own true eyes.
+    def _hurries(self, colour: int) -> bool:
+        return self._seconds[colour] < _HURRY
 
-        A game that goes on and on, as superko lets it, is given up after two moves for each point.
+    def _views(self, colour: int) -> int:
+        """How many symmetries there is time for."""
+        return 1 if self._hurries(colour) else self.symmetries
+
+    # ---- moves
+
+    def genmove(self, arguments: Sequence[str]) -> str:
+        (colour,) = _words(arguments, 1)
+        mover = _colour(colour)
+        return self._played(mover, self._decide(mover, self.temperature, self.resigns))
+
+    def reg_genmove(self, arguments: Sequence[str]) -> str:
+        """The best move, not played, and nothing left to chance: as regression tests want it."""
+        (colour,) = _words(arguments, 1)
+        return self._played(_colour(colour), self._decide(_colour(colour), 0.0, False), for_good=False)
+
+    def genmove_cleanup(self, arguments: Sequence[str]) -> str:
+        """A move after the game: takes the opponent's dead stones off, and passes when none is left. Resigning is over."""
+        (colour,) = _words(arguments, 1)
+        mover = _colour(colour)
+        dead = self._dead_stones(-mover)
+        around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
+        wanted = Wanted((around,)) if dead else Wanted()
+        return self._played(mover, self._decide(mover, self.temperature, False, wanted, passes=not dead))
+
+    def _dead_stones(self, colour: int) -> list[int]:
+        """None without a scorer."""
+        if self.scorer is None:
+            return []
+        stones = self.board.stones().ravel()
+        return [point for point in self.scorer().status(self.board)["dead"] if stones[point] == colour]
+
+    def _played(self, colour: int, point: int | None, for_good: bool = True) -> str:
+        """The vertex of a decision, which is played."""
+        if point is None:
+            return "resign"
+        if for_good:
+            self.board.play(point, colour)
+        return point_to_gtp(point, self.board.size)
+
+    def _turn_of(self, colour: int) -> Board:
+        board = self.board.copy()
+        board.to_play = colour
+        return board
+
+    def _decide(
+        self,
+        colour: int,
+        temperature: float,
+        resigns: bool,
+        wanted: Wanted | None = None,
+        probs: npt.NDArray[np.float32] | None = None,
+        passes: bool = True,
+    ) -> int | None:
+        """The move of that colour, ``PASS`` where there is nothing to gain, or None to resign. ``probs`` (N, N), where they are known.
+
+        Without a scorer it passes where nothing is left but to fill own true eyes. A game that goes on and on, as superko lets it, is given
+        up after two moves for each point.
         """
-        import numpy as np
-
-        policy = self.policy()
-        board = self.board
-        sensible = board.sensible_mask(colour).ravel()
+        board = self._turn_of(colour)
+        sensible = board.sensible_mask().ravel()
         if not sensible.any() or board.move_number >= max(2 * sensible.size, _ENDLESS):
             return PASS
-        seen = as_seen(board)
-        seen.to_play = colour
-        probs = np.where(sensible, policy.probabilities(seen, self.symmetries).ravel().astype(np.float64), -1.0)
+        if self.scorer is not None:
+            scorer = self.scorer()
+            if resigns and not self._hurries(colour) and scorer.is_lost(board, self.komi):
+                return None
+            if passes and scorer.should_pass(board, self.komi):
+                return PASS
+        permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
+        if probs is None:
+            probs = self.policy().probabilities(as_seen(board), self._views(colour))
+        return self._draw(probs.ravel(), permitted if permitted.any() else sensible, temperature)
+
+    def _draw(self, probs: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], temperature: float) -> int:
+        """One of the points of the mask (N*N,), which has some."""
+        import numpy as np
+
+        probs = np.where(mask, probs.astype(np.float64), -1.0)
         best = int(probs.argmax())
         if temperature == 0 or probs[best] <= 0:
             return best
@@ -220,44 +478,204 @@ class Engine:
         drawn = int(np.searchsorted(sums, self._random.random() * sums[-1], side="right"))
         return int(order[min(drawn, len(sums) - 1)])
 
+    # ---- analysis
 
-def _new_board(size: int) -> Board:
-    from gopolicy.board import Board  # where a thread is importing it, this waits
+    def _asked(self, arguments: Sequence[str]) -> _Asked:
+        """``[COLOUR] [INTERVAL] KEY VALUE …``, intervals in hundredths of a second."""
+        words = list(arguments)
+        colour = _colour(words.pop(0)) if words and words[0].lower() in COLOURS else self.board.to_play
+        hundredths = _number(words.pop(0)) if words and _NUMBER.fullmatch(words[0]) else 100 * _INTERVAL
+        least, most = 1, MAX_CANDIDATES
+        restrictions: list[Restriction] = []
+        switches = set()
+        rest = iter(words)
+        for key in rest:
+            values = [next(rest, "") for _ in range(3 if key in ("avoid", "allow") else 1)]
+            if key == "interval":
+                hundredths = _number(values[0])
+            elif key == "minmoves":
+                least = _whole(values[0])
+                most = max(most, least)
+            elif key == "maxmoves":
+                most = max(_whole(values[0]), 1)
+            elif key in ("avoid", "allow"):
+                points = frozenset(_vertex(vertex, self.board.size) for vertex in values[1].split(","))
+                restrictions.append(Restriction(_colour(values[0]), points, _whole(values[2]), only=key == "allow"))
+            elif key in _SWITCHES and values[0].lower() in ("true", "false"):
+                if values[0].lower() == "true":
+                    switches.add(key)
+            else:
+                raise GtpError("syntax error")
+        wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=most)
+        return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
 
-    return Board(size)
+    def _analysis(self, asked: _Asked) -> Analysis:
+        return Analysis(
+            self.policy(),
+            self._turn_of(asked.colour),
+            asked.wanted,
+            symmetries=self._views(asked.colour),
+            scorer=None if self.scorer is None or self._hurries(asked.colour) else self.scorer(),
+            komi=self.komi,
+            rules=self.rules,
+        )
+
+    def analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
+        """A line now and one each interval, until there is input; meanwhile the pvs grow."""
+        asked = self._asked(arguments)
+        return self._reports(self._analysis(asked), asked, line)
+
+    def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
+        yield line(analysis, asked)
+        due = time.monotonic() + asked.interval
+        grows = True
+        while self.quiet(0.0 if grows else max(due - time.monotonic(), 0.0)):
+            grows = grows and analysis.deepen()
+            if time.monotonic() >= due:
+                yield line(analysis, asked)
+                due = time.monotonic() + asked.interval
+
+    def genmove_analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> str:
+        """``genmove``, with what it looked at on a line before: the move comes at once, so there is only one."""
+        asked = self._asked(arguments)
+        analysis = self._analysis(asked)
+        for _ in range(0 if self._hurries(asked.colour) else _GLANCE):
+            analysis.deepen()
+        point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs)
+        return f"\n{line(analysis, asked)}\nplay {self._played(asked.colour, point)}"
+
+    def _decimal_line(self, analysis: Analysis, asked: _Asked) -> str:
+        """KataGo's form: fractions, and what else it is asked for."""
+        winrate, lead = analysis.seen_by(asked.colour)
+        value = f"utility {2 * winrate - 1:.6f} winrate {winrate:.6f} scoreMean {lead:.3f} scoreStdev 0.0 scoreLead {lead:.3f}"
+        infos = [
+            f"info move {point_to_gtp(move.point, analysis.board.size)} visits {move.visits} {value} scoreSelfplay {lead:.3f} "
+            f"prior {move.prior:.6f} lcb {winrate:.6f} utilityLcb {2 * winrate - 1:.6f} order {move.order} {_pv(analysis, move.pv)}"
+            for move in analysis.moves
+        ]
+        if "rootInfo" in asked.switches:
+            infos.append(f"rootInfo visits {asked.wanted.visits} {value}")
+        if "ownership" in asked.switches and self.scorer is not None:
+            owners = self.scorer().ownership(analysis.board).ravel() * asked.colour
+            infos.append("ownership " + " ".join(f"{share:.4f}" for share in owners))
+        return " ".join(infos)
+
+    def raw_network(self, arguments: Sequence[str]) -> str:
+        """``kata-raw-nn``: what the network says of the position as it lies, of a symmetry of it (0 to 7), or of all eight in turn."""
+        from gopolicy import symmetry
+
+        which = arguments[0].lower() if arguments else "all"
+        told = range(symmetry.COUNT) if which == "all" else [_whole(which)]
+        if not 0 <= told[0] < symmetry.COUNT:
+            raise GtpError("syntax error")
+        board = self._turn_of(self.board.to_play)
+        legal = board.legal_mask()
+        blocks = []
+        for k in told:
+            probs = symmetry.apply(self.policy().probabilities(_turned(as_seen(board), k)), int(symmetry.INVERSE[k]))
+            rows = [
+                " ".join(f"{prob:.6f}" if ok else "NAN" for prob, ok in zip(*row, strict=True)) for row in zip(probs, legal, strict=True)
+            ]
+            passing = 0.0 if legal.any() else 1.0
+            blocks.append("\n".join([f"symmetry {k}", "policy", *rows, f"policyPass {passing:.6f}"]))
+        return "\n" + "\n".join(blocks)
+
+    def heatmap(self, arguments: Sequence[str]) -> str:
+        """Leela Zero's: thousandths, a row a line."""
+        probs = self._probabilities_of(self.board.to_play)
+        rows = [" ".join(f"{round(1000 * float(prob)):4d}" for prob in row) for row in probs]
+        return "\n" + "\n".join([*rows, f"pass: {0 if probs.any() else 1000}"])
+
+    def _probabilities_of(self, colour: int) -> npt.NDArray[np.float32]:
+        return self.policy().probabilities(as_seen(self._turn_of(colour)), self.symmetries)
+
+    def _side(self, arguments: Sequence[str]) -> int:
+        return _colour(_words(arguments, 0, 1)[0]) if arguments else self.board.to_play
+
+    def gogui_moves(self, arguments: Sequence[str]) -> str:
+        """For GoGui's board: the likeliest moves with their per cent, and what is expected after the first."""
+        colour = self._side(arguments)
+        analysis = Analysis(self.policy(), self._turn_of(colour), symmetries=self.symmetries)
+        for _ in range(_GLANCE):
+            analysis.deepen()
+        size, best = self.board.size, analysis.moves[0]
+        shown = [move for move in analysis.moves if move.point != PASS]
+        labels = "".join(f" {point_to_gtp(move.point, size)} {100 * move.prior:.0f}" for move in shown)
+        colours = [f"COLOR {_heat(move.prior)} {point_to_gtp(move.point, size)}" for move in shown]
+        line = " ".join(f"{'bw'[(colour == WHITE) ^ i % 2]} {point_to_gtp(point, size)}" for i, point in enumerate(best.pv))
+        return "\n".join([*colours, *([f"LABEL{labels}"] if shown else []), f"TEXT expected: {line}"])
+
+    def gogui_heat_map(self, arguments: Sequence[str]) -> str:
+        return _grid(self._probabilities_of(self._side(arguments)), lambda prob: _heat(prob) if prob >= 0.001 else '""')
+
+    def gogui_per_cent(self, arguments: Sequence[str]) -> str:
+        return _grid(self._probabilities_of(self._side(arguments)), lambda prob: f"{100 * prob:.0f}" if prob >= 0.005 else '""')
+
+    def gogui_ownership(self, arguments: Sequence[str]) -> str:
+        return _grid(self._scorer().ownership(self.board), lambda share: f"{share:.2f}")
+
+    # ---- the end of the game
+
+    def _scorer(self) -> Scorer:
+        if self.scorer is None:
+            raise GtpError("cannot score")
+        return self.scorer()
+
+    def final_score(self, arguments: Sequence[str]) -> str:
+        lead = self._scorer().final_score(self.board, self.komi, self.rules.scoring.lower())
+        return f"{'B' if lead > 0 else 'W'}+{abs(lead):.1f}" if lead else "0"
+
+    def final_status_list(self, arguments: Sequence[str]) -> str:
+        (status,) = _words(arguments, 1)
+        if status not in ("alive", "dead", "seki"):
+            raise GtpError("syntax error")
+        return " ".join(point_to_gtp(point, self.board.size) for point in sorted(self._scorer().status(self.board)[status]))
+
+    # ---- files
+
+    def loadsgf(self, arguments: Sequence[str]) -> str:
+        """The position before that move, or the last one. The komi is the file's, where it has one."""
+        from gopolicy import sgf
+
+        if not arguments:
+            raise GtpError("syntax error")
+        words, number = list(arguments), None
+        if len(words) > 1 and words[-1].isascii() and words[-1].isdigit():
+            number = max(_whole(words.pop()), 1)
+        try:
+            record = sgf.read_sgf(_path(words))
+        except SgfError as error:
+            say(explain(error))
+            raise GtpError("cannot load file") from None
+        end = len(record.moves) + 1
+        board = record.position(end if number is None else min(number, end))
+        board.superko = self.rules.superko
+        self._board = board
+        if math.isfinite(record.komi):
+            self.komi = record.komi
+        return ""
+
+    def printsgf(self, arguments: Sequence[str]) -> str:
+        """The game as SGF: the answer, or into a file."""
+        from gopolicy import sgf
+
+        board = self.board
+        stones = tuple(board.first_stones())
+        handicap = len(stones) if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else 0
+        to_play = board.moves[0][0] if board.moves else board.to_play
+        record = sgf.GameRecord(size=board.size, komi=self.komi, handicap=handicap, setup=stones, to_play=to_play, moves=tuple(board.moves))
+        text = sgf.write_sgf(record)
+        if not arguments:
+            return text.rstrip("\n")
+        try:
+            _path(arguments).write_text(text, encoding="utf-8")
+        except (OSError, ValueError) as error:
+            say(explain(error))
+            raise GtpError("cannot write file") from None
+        return ""
 
 
-def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
-    """How many of the first moves are stones set up through ``play``, as clients do it: stones of one colour, then of the other.
-
-    One stone of a colour is a move, unless more than one of the other colour follow.
-    """
-    runs = [0, 0]
-    i = 0
-    for run in range(2):
-        while i < len(moves) and moves[i][1] != PASS and moves[i][0] == moves[i - runs[run]][0]:
-            runs[run] += 1
-            i += 1
-    if runs[1] > 1:
-        return sum(runs)
-    return runs[0] if runs[0] > 1 else 0
-
-
-def as_seen(board: Board) -> Board:
-    """A copy of the board for the network, on which stones set up through ``play`` are set up.
-
-    Set-up stones count as "older" in the planes, and that is how networks have met handicap stones. Superko is left to the board itself.
-    """
-    count = set_up_count(board.moves)
-    if count == 0:
-        return board.copy()
-    first, seen = type(board)(board.size, superko=False), type(board)(board.size, superko=False)
-    for colour, point in board.moves[:count]:
-        first.play(point, colour)
-    seen.set_up((int(stone), point) for point, stone in enumerate(first.stones().ravel()) if stone != EMPTY)
-    for colour, point in board.moves[count:]:
-        seen.play(point, colour)
-    return seen
+# --------------------------------------------------------------------------------------------------- arguments of commands
 
 
 def _words(arguments: Sequence[str], *counts: int) -> Sequence[str]:
@@ -271,6 +689,21 @@ def _colour(word: str) -> int:
     if colour is None:
         raise GtpError("syntax error")
     return colour
+
+
+def _vertex(word: str, size: int) -> int:
+    try:
+        return point_from_gtp(word, size)
+    except GoPolicyError:
+        raise GtpError("syntax error") from None
+
+
+def _pairs(words: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
+    """``b D4 w Q16 …`` as colours and points."""
+    if len(words) % 2:
+        raise GtpError("syntax error")
+    for colour, vertex in zip(words[::2], words[1::2], strict=True):
+        yield _colour(colour), _vertex(vertex, size)
 
 
 def _number(word: str) -> float:
@@ -287,44 +720,108 @@ def _whole(word: str) -> int:
     return int(word[:40])  # what is longer is too large for everything, and Python refuses to read it
 
 
-def explain(error: Exception) -> str:
-    """The error as one line, for an answer or the log."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, GoPolicyError):
-        return text
-    if isinstance(error, ImportError):
-        return f"{text}: what gopolicy needs is not installed for this Python ({sys.executable})"
-    return f"{type(error).__name__}: {text}"
+def _path(words: Sequence[str]) -> Path:
+    """A file name, which may have blanks and stand in quotes."""
+    text = " ".join(words)
+    return Path(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
 
 
-def say(text: str) -> None:
-    """Writes to the log, standard error. No line may look like an answer: some clients read both streams as one."""
-    for line in text.splitlines():
-        print(f"gopolicy: {line}", file=sys.stderr, flush=True)
+# ------------------------------------------------------------------------------------------------------------- answers
 
 
-class Loading:
-    """Calls ``load`` in a thread, at once; called itself, waits for what that returns, or raises GtpError with what went wrong."""
+def _pv(analysis: Analysis, points: Iterable[int]) -> str:
+    return "pv " + " ".join(point_to_gtp(point, analysis.board.size) for point in points)
 
-    def __init__(self, load: Callable[[], Mover]) -> None:
-        self._load = load
-        self._loaded: Mover | None = None
-        self._error = ""
-        self._thread = threading.Thread(target=self._work, name="gopolicy-loading", daemon=True)
-        self._thread.start()
 
-    def _work(self) -> None:
-        try:
-            self._loaded = self._load()
-        except Exception as error:
-            self._error = explain(error)
-            say(self._error)
+def _whole_number_line(analysis: Analysis, asked: _Asked) -> str:
+    """Leela Zero's form: winrate, prior and lcb are whole numbers, of 10,000."""
+    winrate = round(10_000 * analysis.seen_by(asked.colour)[0])
+    return " ".join(
+        f"info move {point_to_gtp(move.point, analysis.board.size)} visits {move.visits} winrate {winrate} "
+        f"prior {round(10_000 * move.prior)} lcb {winrate} order {move.order} {_pv(analysis, move.pv)}"
+        for move in analysis.moves
+    )
 
-    def __call__(self) -> Mover:
-        self._thread.join()
-        if self._loaded is None:
-            raise GtpError(self._error)
-        return self._loaded
+
+def _grid(values: npt.NDArray[np.floating[Any]], cell: Callable[[float], str]) -> str:
+    """A board for GoGui: (N, N) → a row a line."""
+    return "\n" + "\n".join(" ".join(cell(float(value)) for value in row) for row in values)
+
+
+def _heat(prob: float) -> str:
+    """A colour from pale to red; by the root, so that a second choice can be seen beside a first of 90 %."""
+    pale = round(230 * (1 - min(prob, 1.0) ** 0.5))
+    return f"#ff{pale:02x}{pale:02x}"
+
+
+# ------------------------------------------------------------------------------------------------------------- points
+
+
+def _turned(board: Board, k: int) -> Board:
+    """The same game under a symmetry."""
+    from gopolicy import symmetry
+
+    size = board.size
+    turned = type(board)(size, superko=False)
+    turned.set_up((colour, symmetry.point(point, k, size)) for colour, point in board.first_stones())
+    for colour, point in board.moves:
+        turned.play(symmetry.point(point, k, size), colour)
+    turned.to_play = board.to_play
+    return turned
+
+
+def _neighbours(points: Iterable[int], size: int) -> frozenset[int]:
+    around = set()
+    for point in points:
+        row, column = divmod(point, size)
+        around |= {r * size + c for r, c in ((row - 1, column), (row + 1, column)) if 0 <= r < size}
+        around |= {row * size + c for c in (column - 1, column + 1) if 0 <= c < size}
+    return frozenset(around)
+
+
+def max_fixed_handicap(size: int) -> int:
+    """How many fixed handicap stones a board has places for (specification, 4.1.1)."""
+    if size < 7:
+        return 0
+    return 9 if size % 2 and size > 7 else 4
+
+
+def fixed_handicap(size: int, count: int) -> list[int]:
+    """The places of 2 to ``max_fixed_handicap`` stones (specification, 4.1.1)."""
+    low = 2 if size < 13 else 3
+    near, middle, far = low, size // 2, size - 1 - low  # rows from the bottom, columns from the left
+    corners = [(near, near), (far, far), (far, near), (near, far)]  # row, column
+    sides = [(middle, near), (middle, far), (near, middle), (far, middle)]
+    places = corners[: min(count, 4)] + sides[: count // 2 * 2 - 4 if count > 5 else 0]
+    places += [(middle, middle)] if count > 4 and count % 2 else []
+    return [(size - 1 - row) * size + column for row, column in places]
+
+
+def free_handicap(size: int, count: int) -> list[int]:
+    """So many places, up to all points but one: the fixed ones first, then always the point with most room around it."""
+    points = fixed_handicap(size, min(count, max_fixed_handicap(size))) if max_fixed_handicap(size) else []
+
+    def room_at_edge(point: int) -> int:
+        row, column = divmod(point, size)
+        return (min(row, column, size - 1 - row, size - 1 - column) + 1) ** 2
+
+    room = [room_at_edge(point) for point in range(size * size)]  # squared distance to the next stone, or to beyond the edge
+
+    def take(point: int) -> None:
+        row, column = divmod(point, size)
+        for other in range(size * size):
+            room[other] = min(room[other], (other // size - row) ** 2 + (other % size - column) ** 2)
+
+    for point in points:
+        take(point)
+    while len(points) < count:
+        point = room.index(max(room))
+        points.append(point)
+        take(point)
+    return points
+
+
+# ------------------------------------------------------------------------------------------------------------ a process
 
 
 def serve(engine: Engine, stdin: BinaryIO, stdout: BinaryIO) -> None:
@@ -332,29 +829,14 @@ def serve(engine: Engine, stdin: BinaryIO, stdout: BinaryIO) -> None:
 
     The last line counts without a newline too. Raises OSError where nobody reads the answers any more.
     """
-    for line in stdin:
-        reply, end = engine.answer(line.decode("utf-8", "replace"))
-        if reply:
-            stdout.write(reply.encode("utf-8", "replace"))  # file names need not be text
+    lines = Lines(stdin)
+    engine.quiet = lines.quiet
+    for line in lines:
+        for piece in engine.pieces(line.decode("utf-8", "replace")):
+            stdout.write(piece.encode("utf-8", "replace"))  # file names need not be text
             stdout.flush()
-        if end:
+        if engine.ended:
             return
-
-
-def claim_stdout() -> BinaryIO:
-    """Standard output for the answers alone: what anything else prints goes to standard error from now on."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
-    try:
-        answers = os.fdopen(os.dup(1), "wb")
-    except OSError:
-        raise GoPolicyError("standard output is closed, so there is nowhere to answer") from None
-    try:
-        os.dup2(2, 1)
-    except OSError:  # started without a standard error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stdout = sys.stderr
-    return answers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -368,32 +850,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "             as: /home/me/gopolicy/gtp_engine.py --symmetries 8\n"
         "  commands   none\n"
         "Where the GUI has one field, write both into it, with a blank between. The working folder does not matter.\n"
-        "What goes wrong stands in the GUI's engine log, on lines that begin with `gopolicy:`."
+        "What goes wrong stands in the GUI's engine log, on lines that begin with `gopolicy:`.\n"
+        "docs/sabaki.md shows every step in Sabaki, docs/ogs.md how to let it play on OGS."
     )
-    parser.add_argument(
-        "--weights",
-        default="default",
-        metavar="FILE",
-        help="the network: a .safetensors file, by its full path in a GUI, or `default` or `fast` of the package (default: default)",
-    )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="where the network runs: cpu, cuda, cuda:1 and so on; auto takes a GPU where there is one (default: auto)",
-    )
-    parser.add_argument(
-        "--threads", type=_checked(int, lambda n: n >= 1, "1 or more"), metavar="N", help="CPU threads of the network (default: one a core)"
-    )
-    parser.add_argument(
-        "--symmetries",
-        type=int,
-        choices=MIRRORS,
-        default=1,
-        help="8 averages all turned and mirrored views of the board: a little stronger, and slower (default: 1)",
-    )
+    add_policy_arguments(parser)
     parser.add_argument(
         "--temperature",
-        type=_checked(float, lambda t: 0 <= t < math.inf, "0 or more"),
+        type=checked(float, lambda t: 0 <= t < math.inf, "0 or more"),
         default=0.0,
         metavar="T",
         help="0 plays the likeliest move, so that every game can be repeated; 1 draws moves as often as experts play them; "
@@ -401,7 +864,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top-p",
-        type=_checked(float, lambda p: 0 < p <= 1, "above 0, up to 1"),
+        type=checked(float, lambda p: 0 < p <= 1, "above 0, up to 1"),
         default=1.0,
         metavar="P",
         help="with a temperature: draws only from the likeliest moves that together have the share P, as 0.9 (default: 1, all)",
@@ -409,42 +872,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="with a temperature: the same number draws the same moves (default: new ones each time)"
     )
-
-
-def _checked(kind: Callable[[str], Number], fits: Callable[[Number], bool], wanted: str) -> Callable[[str], Number]:
-    """For argparse: a number of that kind that fits."""
-
-    def convert(text: str) -> Number:
-        try:
-            value = kind(text)
-            if fits(value):
-                return value
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {'a whole number' if kind is int else 'a number'}, {wanted}")
-
-    return convert
+    parser.add_argument(
+        "--resign", action="store_true", help="resigns when the game is lost beyond doubt (default: plays every game to its end)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """The engine on standard input and output. Ends the process with its exit status: 0 after ``quit`` or the end of input."""
-    answers = claim_stdout()
-
-    def load() -> Mover:
-        import gopolicy.board  # noqa: F401 - before torch: commands that set up the board wait for no more than this
-        from gopolicy.policy import load
-
-        return load(args.weights, device=args.device, threads=args.threads)
-
-    engine = Engine(Loading(load), symmetries=args.symmetries, temperature=args.temperature, top_p=args.top_p, seed=args.seed)
-    status = 0
-    try:
-        if sys.stdin is not None:
-            serve(engine, sys.stdin.buffer, answers)
-    except KeyboardInterrupt:
-        status = 1
-    except OSError:  # nobody reads the answers any more: the client has gone
-        pass
-    # All has been written. Python would take seconds to put torch away, and may crash around a thread that still imports it.
-    sys.stderr.flush()
-    os._exit(status)
+    """``gopolicy gtp``: ends the process, with status 0 after ``quit`` or the end of input."""
+    engine = Engine(
+        Loading(lambda: load_policy(args)),
+        symmetries=args.symmetries,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+        resigns=args.resign,
+    )
+    run_process(lambda stdin, stdout: serve(engine, stdin, stdout))

@@ -76,7 +76,10 @@ class Policy:
         averaged: Tensor = probs.gather(2, back.expand(count, -1, -1)).mean(dim=1)
         return averaged.clamp_min(1e-30).log()
 
-    def _probabilities(self, boards: Sequence[Board], symmetries: int) -> list[npt.NDArray[np.float32]]:
+    def probabilities_batch(self, boards: Sequence[Board], symmetries: int = 1) -> list[npt.NDArray[np.float32]]:
+        """``probabilities`` for many boards of one size at once."""
+        if not boards:
+            return []
         sizes = {board.size for board in boards}
         if len(sizes) > 1:
             raise GoPolicyError(f"boards of one size are wanted, not of {', '.join(map(str, sorted(sizes)))}")
@@ -100,7 +103,7 @@ class Policy:
         All zeros where no point is legal. A network trained for 19×19 answers for other sizes as far as it goes.
         ``symmetries`` views of the board, 1 to 8, are averaged.
         """
-        return self._probabilities([board], symmetries)[0]
+        return self.probabilities_batch([board], symmetries)[0]
 
     def top_k(self, board: Board, k: int = 5, symmetries: int = 1) -> list[Candidate]:
         """The ``k`` likeliest moves, best first; fewer where fewer are legal."""
@@ -110,9 +113,7 @@ class Policy:
         """``top_k`` for many boards of one size at once."""
         if k < 1:
             raise GoPolicyError(f"the {k} likeliest moves cannot be told: k is 1 or more")
-        if not boards:
-            return []
-        return [_best(probs, k) for probs in self._probabilities(boards, symmetries)]
+        return [_best(probs, k) for probs in self.probabilities_batch(boards, symmetries)]
 
 
 def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:

@@ -112,7 +112,7 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import gopolicy; gopolicy.BLACK, gopolicy.GoPolicyError, gopolicy.__version__, dir(gopolicy)",
-        "import gopolicy.gtp",
+        "import gopolicy.gtp, gopolicy.analysis",
         "from gopolicy import cli; cli.parser_for(None); cli.parser_for('gtp')",
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import pytest
 import sgfmill.boards
 import torch
 
-from gopolicy import __version__, gtp, weights
+from gopolicy import __version__, analysis, gtp, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import WeightsError
@@ -26,7 +28,12 @@ from gopolicy.policy import Policy
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Prefers:
+class Batches:
+    def probabilities_batch(self, boards, symmetries=1):
+        return [self.probabilities(board, symmetries) for board in boards]
+
+
+class Prefers(Batches):
     """A policy that likes the given vertices, each half as much as the one before, and does not look whether they are legal."""
 
     def __init__(self, *vertices: str) -> None:
@@ -43,7 +50,7 @@ class Prefers:
         return probs.reshape(board.size, board.size)
 
 
-class Dice:
+class Dice(Batches):
     """A policy that has no idea."""
 
     def __init__(self, seed: int) -> None:
@@ -51,6 +58,36 @@ class Dice:
 
     def probabilities(self, board, symmetries=1):
         return self.random.random((board.size, board.size)).astype(np.float32)
+
+
+class Scores:
+    """A scorer that says what it is told to."""
+
+    def __init__(self, lead=0.0, winrate=0.5, dead=(), passes=False, lost=False):
+        self.lead, self.chance, self.dead, self.passes, self.lost = lead, winrate, dead, passes, lost
+        self.asked: list = []
+
+    def final_score(self, board, komi, rules):
+        self.asked.append((komi, rules))
+        return self.lead
+
+    def status(self, board):
+        stones = {point_to_gtp(int(point), board.size) for point in np.flatnonzero(board.stones())}
+        status = {"alive": stones - set(self.dead), "dead": stones & set(self.dead), "seki": set()}
+        return {name: [point_from_gtp(vertex, board.size) for vertex in vertices] for name, vertices in status.items()}
+
+    def ownership(self, board):
+        return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
+
+    def should_pass(self, board, komi):
+        self.asked.append(board.to_play)
+        return self.passes
+
+    def is_lost(self, board, komi):
+        return self.lost
+
+    def winrate(self, board, komi):
+        return self.chance
 
 
 def engine_of(policy=None, **options) -> gtp.Engine:
@@ -71,7 +108,8 @@ def tell(engine: gtp.Engine, *lines: str) -> list[str]:
 
 def state(engine: gtp.Engine) -> tuple:
     board = engine.board
-    return board.stones().tolist(), list(board.moves), board.to_play, board.captures, board.ko_point, engine.komi
+    facts = engine.komi, engine.rules, board.superko, dict(engine._seconds), board.first_stones(), engine.ended
+    return board.stones().tolist(), list(board.moves), board.to_play, board.captures, board.ko_point, *facts
 
 
 def plays(moves: str) -> list[str]:
@@ -127,6 +165,12 @@ def test_framing(line, reply):
     assert engine_of().answer(line) == (reply, reply[:1] == "=" and "quit" in line)
 
 
+CLIENTS = (
+    "fixed_handicap place_free_handicap set_free_handicap time_settings time_left final_score final_status_list loadsgf printsgf "
+    "reg_genmove cputime kgs-time_settings kgs-genmove_cleanup kgs-rules kata-set-rules kata-get-rules kata-raw-nn gg-undo get_komi "
+    "rectangular_boardsize query_boardsize heatmap analyze lz-analyze kata-analyze genmove_analyze lz-genmove_analyze "
+    "kata-genmove_analyze gogui-analyze_commands gogui-play_sequence gogui-setup gogui-setup_player gogui-interrupt gogui-title"
+)
 REQUIRED = "protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove undo showboard"
 
 
@@ -134,7 +178,7 @@ def test_list_commands():
     engine = engine_of()
     reply, _ = engine.answer("1 list_commands")
     listed = reply.removeprefix("=1 ").removesuffix("\n\n").split("\n")
-    assert set(REQUIRED.split()) <= set(listed)
+    assert set(REQUIRED.split()) | set(CLIENTS.split()) <= set(listed)
     assert len(set(listed)) == len(listed)
     for name in listed:
         assert name == name.strip()
@@ -155,6 +199,26 @@ NONSENSE = {
     "reg_genmove": ["", "red"],
     "time_settings": ["", "60 x 1", "60 1"],
     "time_left": ["b", "x 3 0", "b 3 y"],
+    "kgs-time_settings": ["", "absolute", "byoyomi 1 2", "none 3", "canadian 1 2 x", "hourglass 3"],
+    "fixed_handicap": ["", "x", "2 3", "2.5"],
+    "place_free_handicap": ["", "x", "2 3"],
+    "final_status_list": ["", "owned", "dead alive"],
+    "loadsgf": [""],
+    "gg-undo": ["x", "-1", "1 2"],
+    "kgs-genmove_cleanup": ["", "x"],
+    "kata-set-rules": ["", "{", '{"ko":', "{" * 100_000],
+    "kata-raw-nn": ["8", "-1", "x"],
+    "gogui-play_sequence": ["b", "b d1 w", "b d1 w x9", "b pass x d2"],
+    "gogui-setup_player": ["", "x", "b w"],
+    "gopolicy-heat_map": ["x", "b w"],
+}
+NONSENSE |= {
+    f"{prefix}{word}analyze": [
+        *("x", "b x", "b 50 50", "50 b", "b interval", "b interval x", "minmoves -", "b 50 foo 3", "ownership yes", "rootInfo"),
+        *("avoid", "avoid b A1", "avoid x A1 3", "avoid b A1,K4 3", "allow b , 3", "allow b A1 x"),
+    ]
+    for prefix in ("", "lz-", "kata-")
+    for word in ("", "genmove_")
 }
 SIZES = ["0", "1", "26", "-9", "99999999999999999999999", "9 13", "9" * 100_000]
 ILLEGAL = ["b E5", "w E5", "w A9", "w C3"]  # an own stone lies there, one of the other colour; a suicide, a ko
@@ -164,7 +228,15 @@ ILLEGAL = ["b E5", "w E5", "w A9", "w C3"]  # an own stone lies there, one of th
     ("command", "message"),
     [(f"{command} {arguments}", "syntax error") for command, wrong in NONSENSE.items() for arguments in wrong]
     + [(f"boardsize {size}", "unacceptable size") for size in SIZES]
-    + [(f"play {move}", "illegal move") for move in ILLEGAL],
+    + [(f"play {move}", "illegal move") for move in ILLEGAL]
+    + [(f"gogui-play_sequence b A1 {move}", "illegal move") for move in ILLEGAL[:3]]
+    + [(f"fixed_handicap {count}", "invalid number of stones") for count in ("0", "1", "10", "-2", "9" * 50)]
+    + [(f"place_free_handicap {count}", "invalid number of stones") for count in ("0", "1", "81", "9" * 50)]
+    + [(f"set_free_handicap {stones}", "bad vertex list") for stones in ("", "A1", "A1 A1", "A1 pass", "A1 K4", "A1 x", "A1 b")]
+    + [(command, "board not empty") for command in ("fixed_handicap 2", "place_free_handicap 7", "set_free_handicap A1 G7")]
+    + [("gg-undo 12", "cannot undo"), ("rectangular_boardsize 9 13", "unacceptable size"), ("loadsgf there/is/none 3", "cannot load file")]
+    + [(command, "cannot score") for command in ("final_score", "final_status_list dead", "gopolicy-ownership")]
+    + [("printsgf there/is/none", "cannot write file"), ("loadsgf " + "x" * 100_000, "cannot load file")],
 )
 def test_what_is_refused_changes_nothing(command, message):
     engine = engine_of()
@@ -243,6 +315,397 @@ def test_showboard():
     ]
 
 
+def test_undo_of_several():
+    engine = engine_of()
+    tell(engine, *in_turn("A1 B1 C1 D1"))
+    assert tell(engine, "gg-undo 3", "gg-undo 2", "gg-undo", "gg-undo") == ["=", "? cannot undo", "=", "? cannot undo"]
+    assert tell(engine, "gg-undo 0") == ["="]
+
+
+def test_a_sequence_is_played_in_one():
+    engine = engine_of()
+    assert tell(engine, "boardsize 9", "gogui-play_sequence b A1 w B1 w PASS b J9", "gogui-play_sequence") == ["="] * 3
+    assert engine.board.moves == [(BLACK, 72), (WHITE, 73), (WHITE, -1), (BLACK, 8)]
+
+
+def test_setup():
+    engine = engine_of()
+    assert tell(engine, "boardsize 9", "gogui-setup b A1 w B2", "gogui-setup b C3", "gogui-setup_player w") == ["="] * 4
+    assert engine.board.to_play == WHITE
+    assert engine.board.first_stones() == [(BLACK, 56), (WHITE, 64), (BLACK, 72)]
+    assert tell(engine, "undo", "play w A2") == ["? cannot undo", "="]
+    before = state(engine)
+    assert tell(engine, "gogui-setup b D4")[0].startswith("? stones can be set up before the first move only")
+    tell(engine, "boardsize 2")
+    assert tell(engine, "gogui-setup b A1 b A2 b B1 b B2")[0].startswith("? the set-up chain")
+    assert state(engine) != before
+    assert not engine.board.stones().any()
+
+
+# The specification's table, 4.1.1, for 19 lines and 9.
+FIXED = {2: "D4 Q16", 3: "D4 Q16 D16", 4: "D4 Q16 D16 Q4", 5: "D4 Q16 D16 Q4 K10", 6: "D4 Q16 D16 Q4 D10 Q10"}
+FIXED |= {7: FIXED[6] + " K10", 8: FIXED[6] + " K4 K16", 9: FIXED[6] + " K4 K16 K10"}
+
+
+@pytest.mark.parametrize(("count", "vertices"), FIXED.items())
+def test_fixed_handicap(count, vertices):
+    engine = engine_of()
+    assert tell(engine, f"fixed_handicap {count}") == [f"= {vertices}"]
+    assert engine.board.to_play == WHITE
+    assert int(engine.board.stones().sum()) == count
+    assert tell(engine, "undo", "fixed_handicap 2") == ["? cannot undo", "? board not empty"]
+    other = engine_of()
+    assert tell(other, f"set_free_handicap {vertices.lower()}") == ["="]
+    assert state(other) == state(engine)
+
+
+def test_fixed_handicap_as_gnu_go_places_it():
+    gnugo = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
+    if gnugo is None:
+        pytest.skip("GNU Go is not installed")
+    # Not 12 lines: there GNU Go takes the fourth line, and the specification the third.
+    asked = [(size, count) for size in (5, 6, 7, 8, 9, 10, 11, 13, 14, 19) for count in range(1, 11)]
+    commands = [f"boardsize {size}\nfixed_handicap {count}\n" for size, count in asked]
+    done = subprocess.run([gnugo, "--mode", "gtp"], input="".join(commands), capture_output=True, text=True, timeout=60, check=True)
+    engine = engine_of()
+    for (size, count), theirs in zip(asked, done.stdout.split("\n\n")[1::2], strict=False):
+        ours = tell(engine, f"boardsize {size}", f"fixed_handicap {count}")[1]
+        assert ours[0] == theirs[0]
+        assert ours[0] == "?" or set(ours[1:].split()) == set(theirs[1:].split())
+
+
+@pytest.mark.parametrize(("size", "count"), [(19, 2), (19, 9), (19, 17), (19, 360), (9, 10), (8, 5), (5, 2), (2, 2), (2, 3), (25, 100)])
+def test_free_handicap_has_as_many_stones_as_asked_for(size, count):
+    engine = engine_of()
+    vertices = tell(engine, f"boardsize {size}", f"place_free_handicap {count}")[1].removeprefix("= ").split()
+    assert len(set(vertices)) == len(vertices) == count == int(engine.board.stones().sum())
+    assert engine.board.to_play == WHITE
+
+
+def test_rules():
+    engine = engine_of()
+    told = lambda: json.loads(tell(engine, "kata-get-rules")[0][2:])  # noqa: E731
+    assert told() == {
+        "hasButton": False, "ko": "POSITIONAL", "scoring": "AREA", "suicide": False, "tax": "NONE", "whiteHandicapBonus": "0"
+    }  # fmt: skip
+    for name, scoring, ko in (
+        ("kgs-rules japanese", "TERRITORY", "SIMPLE"),
+        ("kgs-rules chinese", "AREA", "POSITIONAL"),
+        ("kgs-rules new_zealand", "AREA", "POSITIONAL"),
+        ("kata-set-rules chinese", "AREA", "SIMPLE"),
+        ('kata-set-rules {"ko": "SITUATIONAL", "scoring": "TERRITORY"}', "TERRITORY", "POSITIONAL"),
+        ("kata-set-rules Tromp-Taylor", "AREA", "POSITIONAL"),
+    ):
+        assert tell(engine, name) == ["="]
+        assert (told()["scoring"], told()["ko"]) == (scoring, ko)
+    for wrong in ("chess", '{"scoring": "STONES"}', '{"hasButton": true}', '{"ko": 3}'):
+        before = state(engine)
+        assert tell(engine, f"kata-set-rules {wrong}")[0].startswith("? ")
+        assert state(engine) == before
+
+
+def test_simple_ko_lets_a_board_repeat():
+    engine = engine_of()
+    tell(engine, "boardsize 2", *in_turn("A1 B2 A2 B1 A1 A2"))
+    assert tell(engine, "play b A1", "kata-set-rules japanese", "play b A1") == ["? illegal move", "=", "="]
+
+
+# ---- files
+
+
+def test_games_are_written_and_read(tmp_path):
+    engine = engine_of()
+    tell(engine, "boardsize 9", "komi 0.5", "fixed_handicap 2", "play w E5", "play b pass", "play w D5")
+    before = state(engine)
+    path = tmp_path / "a game.sgf"
+    assert tell(engine, f"printsgf {path}") == ["="]
+    (text,) = tell(engine, "printsgf")
+    assert text[2:] == path.read_text(encoding="utf-8").rstrip("\n")
+    assert state(engine) == before
+    other = engine_of()
+    assert tell(other, f'loadsgf "{path}"') == ["="]
+    assert state(other) == before
+    assert tell(other, "clear_board", f"loadsgf {path} 2") == ["=", "="]
+    assert other.board.moves == [(WHITE, point_from_gtp("E5", 9))]
+    assert tell(other, f"loadsgf {path} 1", f"loadsgf {path} 99") == ["=", "="]
+    assert state(other) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no game", b"(;SZ[9:13];B[aa])", b"(;SZ[9];B[aa];W[aa])", b"\x00" * 1000])
+def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
+    path = tmp_path / "bad.sgf"
+    path.write_bytes(content)
+    engine = engine_of()
+    tell(engine, "boardsize 9", "play b A1")
+    before = state(engine)
+    assert tell(engine, f"loadsgf {path}", f"loadsgf {tmp_path}") == ["? cannot load file"] * 2
+    assert state(engine) == before
+    assert all(line.startswith("gopolicy: ") for line in capsys.readouterr().err.splitlines())
+
+
+# ---- time, scores, passing, resigning
+
+
+@pytest.mark.parametrize(
+    ("commands", "views"),
+    [
+        ([], 8),
+        (["time_settings 600 30 5", "time_left b 600 0"], 8),
+        (["time_left b 3 0"], 1),
+        (["time_left w 3 0"], 8),
+        (["time_left b 10 25"], 1),
+        (["time_left b 30 25"], 8),
+        (["time_left b 3 0", "time_left b 300 0"], 8),
+        (["time_left b 0 0"], 1),
+        (["time_settings 0 1 10"], 1),
+        (["time_settings 0 30 1"], 8),
+        (["time_settings 0 0 0"], 1),
+        (["time_settings 0 30 0"], 8),
+        (["kgs-time_settings none"], 8),
+        (["kgs-time_settings absolute 5"], 1),
+        (["kgs-time_settings byoyomi 0 10 5"], 8),
+        (["kgs-time_settings canadian 0 10 25"], 1),
+    ],
+)
+def test_eight_views_while_there_is_time(commands, views):
+    policy = Prefers("D4")
+    engine = engine_of(policy, symmetries=8)
+    assert set(tell(engine, *commands, "genmove b")) <= {"=", "= D4"}
+    assert policy.symmetries == [views]
+
+
+@pytest.mark.parametrize(("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0")])
+def test_final_score(lead, answer):
+    scorer = Scores(lead)
+    engine = engine_of(scorer=lambda: scorer)
+    assert tell(engine, "final_score", "komi 6.5", "kgs-rules japanese", "final_score")[::3] == [f"= {answer}"] * 2
+    assert scorer.asked == [(7.5, "area"), (6.5, "territory")]
+
+
+def test_final_status():
+    engine = engine_of(scorer=lambda: Scores(dead=("B2",)))
+    tell(engine, "boardsize 9", *in_turn("C3 B2 G7"))
+    assert tell(engine, "final_status_list alive", "final_status_list dead", "final_status_list seki") == ["= G7 C3", "= B2", "="]
+
+
+def test_it_passes_and_resigns_when_the_scorer_says_so():
+    scorer = Scores(passes=True, lost=True)
+    engine = engine_of(scorer=lambda: scorer)
+    assert tell(engine, "genmove w", "reg_genmove b") == ["= pass", "= pass"]
+    assert scorer.asked == [WHITE, BLACK]
+    assert engine.board.moves == [(WHITE, -1)]
+    resigning = engine_of(scorer=lambda: scorer, resigns=True)
+    assert tell(resigning, "genmove w", "reg_genmove w", "lz-genmove_analyze w")[:2] == ["= resign", "= pass"]
+    assert tell(resigning, "lz-genmove_analyze w")[0].endswith("\nplay resign")
+    assert resigning.board.moves == []
+
+
+def test_cleanup_takes_dead_stones_off():
+    scorer = Scores(dead=("D4", "E4"), passes=True)
+    engine = engine_of(Prefers("G7", "D3", "F4"), scorer=lambda: scorer)
+    tell(engine, "boardsize 9", "play w D4", "play w E4", "play w C7", "play b C3")
+    # G7 touches no dead stone; Black's own dead stones there would be White's affair.
+    assert tell(engine, "kgs-genmove_cleanup b", "kgs-genmove_cleanup w", "kgs-genmove_cleanup b") == ["= D3", "= pass", "= F4"]
+    scorer.dead = ()
+    assert tell(engine, "kgs-genmove_cleanup b") == ["= pass"]
+
+
+# ---- analysis
+
+
+def infos(text: str) -> list[dict[str, str]]:
+    """The moves of an analysis line, as clients take them apart: pairs of words, and pv to the end."""
+    result = []
+    for part in text.split("info ")[1:]:
+        head, _, pv = part.partition(" pv ")
+        words = head.split()
+        result.append(dict(zip(words[::2], words[1::2], strict=True)) | {"pv": pv.split()})
+    return result
+
+
+def test_visits_are_probabilities():
+    engine = engine_of(Prefers("D4", "Q16", "C3"))
+    (answer,) = tell(engine, "lz-analyze b 50")
+    head, line = answer.split("\n")
+    assert head == "="
+    moves = infos(line)
+    assert [(move["move"], move["order"]) for move in moves] == [("D4", "0"), ("Q16", "1"), ("C3", "2")]
+    total = 0.875 + 358e-6
+    assert [int(move["visits"]) for move in moves] == [round(10_000 * prob / total) for prob in (0.5, 0.25, 0.125)]
+    assert [move["prior"] for move in moves] == ["5000", "2500", "1250"]
+    assert {(move["winrate"], move["lcb"]) for move in moves} == {("5000", "5000")}
+    assert [move["pv"][0] for move in moves] == ["D4", "Q16", "C3"]
+    assert tell(engine, "analyze b 50") == [answer]
+    (decimal,) = tell(engine, "7 kata-analyze b 50")
+    assert decimal.startswith("=7\ninfo move D4 visits")
+    for move, whole in zip(infos(decimal), moves, strict=True):
+        assert (move["move"], move["visits"], move["order"], move["pv"]) == (whole["move"], whole["visits"], whole["order"], whole["pv"])
+        assert all("." in move[key] for key in ("winrate", "prior", "lcb", "scoreLead", "utility"))
+        assert 10_000 * float(move["prior"]) == pytest.approx(int(whole["prior"]))
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "50", "b", "B 50", "b interval 50", "interval 50", "black minmoves 0 interval 5", "b 50 ownership true"]
+)
+@pytest.mark.parametrize("command", ["analyze", "lz-analyze", "kata-analyze"])
+def test_all_forms_of_arguments(command, arguments):
+    engine = engine_of(Prefers("D4", "Q16"))
+    assert tell(engine, f"{command} {arguments}") == tell(engine, f"{command} b 50")
+    tell(engine, "play b C3")
+    policy = engine.policy()
+    tell(engine, f"{command} 50")
+    assert policy.boards[-1].to_play == WHITE  # without a colour it is whose turn it is
+    assert engine.board.moves == [(BLACK, point_from_gtp("C3", 19))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "moves"),
+    [
+        ("b 50 maxmoves 1", "D4"),
+        ("b 50 minmoves 4", "D4 Q16 C3 A19"),
+        ("b 50 minmoves 4 maxmoves 2", "D4 Q16"),
+        ("b 50 avoid b D4,C3 1", "Q16"),
+        ("b 50 avoid w D4 9", "D4 Q16 C3"),
+        ("b 50 avoid b D4 1 avoid b Q16,pass 3", "C3"),
+        ("b 50 allow b C3,Q16,pass 1", "Q16 C3"),
+        ("b 50 allow b pass 1", "pass"),
+    ],
+)
+def test_which_moves_are_looked_at(arguments, moves):
+    engine = engine_of(Prefers("D4", "Q16", "C3"))
+    (answer,) = tell(engine, f"kata-analyze {arguments}")
+    assert [move["move"] for move in infos(answer)] == moves.split()
+    assert sum(int(move["visits"]) for move in infos(answer)) == pytest.approx(10_000, abs=40 if "max" not in arguments else 6000)
+
+
+def test_a_move_that_is_avoided_is_not_played():
+    engine = engine_of(Prefers("D4", "Q16", "C3"))
+    (answer,) = tell(engine, "lz-genmove_analyze b avoid b D4 1 avoid w Q16 9")
+    assert answer.endswith("\nplay Q16")
+    assert engine.board.moves == [(BLACK, point_from_gtp("Q16", 19))]
+
+
+def test_what_the_scorer_knows_is_told_from_the_players_view():
+    engine = engine_of(Prefers("D4"), scorer=lambda: Scores(lead=6.5, winrate=0.8))
+    tell(engine, "boardsize 5")
+    for colour, winrate, lead, first in (("b", 0.8, 6.5, 1.0), ("w", 0.2, -6.5, -1.0)):
+        (answer,) = tell(engine, f"kata-analyze {colour} 50 ownership true rootInfo true")
+        text, _, owners = answer.partition(" ownership ")
+        text, _, root = text.partition(" rootInfo ")
+        for move in infos(text):
+            assert (float(move["winrate"]), float(move["scoreLead"])) == (winrate, lead)
+        words = root.split()
+        assert float(dict(zip(words[::2], words[1::2], strict=True))["winrate"]) == winrate
+        assert [float(share) for share in owners.split()][::24] == [first, -first]
+        assert len(owners.split()) == 25
+        assert {move["winrate"] for move in infos(tell(engine, f"lz-analyze {colour} 50")[0])} == {str(round(10_000 * winrate))}
+
+
+@pytest.mark.parametrize("name", ["genmove_analyze", "lz-genmove_analyze", "kata-genmove_analyze"])
+def test_genmove_analyze_plays_what_genmove_plays(name):
+    engine, plain = engine_of(Prefers("D4", "Q16")), engine_of(Prefers("D4", "Q16"))
+    for colour in ("b 50", "w 50", "50", "w"):
+        head, line, last = tell(engine, f"{name} {colour}")[0].split("\n")
+        (vertex,) = tell(plain, f"genmove {'w' if colour[0] == 'w' else 'b'}")
+        assert (head, last) == ("=", f"play {vertex[2:]}")
+        assert infos(line)[0]["move"] == vertex[2:]
+    assert engine.board.moves == plain.board.moves
+
+
+def test_raw_network():
+    policy = tiny_policy()
+    engine = engine_of(policy)
+    tell(engine, "boardsize 9")
+    (answer,) = tell(engine, "kata-raw-nn all")
+    blocks = answer.split("symmetry ")[1:]
+    assert [block.split()[0] for block in blocks] == [str(k) for k in range(8)]
+    parts = [[float(word) for word in block.split("policy\n")[1].split("policyPass")[0].split()] for block in blocks]
+    # Their mean is the network asked with all symmetries at once.
+    assert np.mean(parts, axis=0) == pytest.approx(policy.probabilities(Board(9), 8).ravel(), abs=2e-6)
+    assert parts[0] == pytest.approx(policy.probabilities(Board(9)).ravel(), abs=2e-6)
+    assert not np.allclose(parts[0], parts[1], atol=1e-4)
+    assert tell(engine, "kata-raw-nn 5")[0] == "=\nsymmetry " + blocks[5].rstrip("\n")
+
+
+def test_raw_network_turns_the_board_and_its_answer():
+    class Beside(Batches):
+        """Likes the neighbour of the last move that has most room on its side: the same move in every view of the board."""
+
+        def probabilities(self, board, symmetries=1):
+            probs = np.zeros((board.size, board.size), dtype=np.float32)
+            row, column = divmod(board.last_move, board.size)
+            probs[row, column + (1 if column < board.size // 2 else -1)] = 0.75
+            probs[row + (1 if row < board.size // 2 else -1), column] = 0.25
+            return probs
+
+    class BySide(Beside):
+        def probabilities(self, board, symmetries=1):
+            probs = super().probabilities(board)
+            row, column = divmod(board.last_move, board.size)
+            edges = [min(n, board.size - 1 - n) for n in (row, column)]
+            return probs if edges[0] > edges[1] else np.where(probs == 0.75, 0.25, np.where(probs == 0.25, 0.75, 0))
+
+    engine = engine_of(BySide())
+    tell(engine, "boardsize 9", "play b H3", "play w C4")
+    blocks = tell(engine, "kata-raw-nn all")[0].split("symmetry ")[1:]
+    assert len({block[2:].strip() for block in blocks}) == 1
+    grid = [line.split() for line in blocks[0].split("policy\n")[1].splitlines()[:9]]
+    assert grid[9 - 3][7] == grid[9 - 4][2] == "NAN"  # stones
+    assert {float(grid[9 - 4][3]), float(grid[9 - 5][2])} == {0.25, 0.75}
+
+
+def test_boards_for_gogui():
+    engine = engine_of(Prefers("A9", "J1", "E5"), scorer=lambda: Scores())
+    tell(engine, "boardsize 9")
+    types = dict(line.rpartition("/")[::2] for line in tell(engine, "gogui-analyze_commands")[0][2:].split("\n"))
+    assert {name.split("/")[0] for name in types} >= {"gfx", "cboard", "sboard", "dboard", "plist", "string"}
+    for kind, command in types.items():
+        (answer,) = tell(engine, command.replace("%m", "b"))
+        assert answer[0] == "=", command
+        if "board" in kind.split("/")[0]:
+            rows = answer.split("\n")[1:]
+            assert [len(row.split()) for row in rows] == [9] * 9
+    assert tell(engine, "gopolicy-per_cent w")[0].split("\n")[1].split()[:2] == ["50", '""']
+    assert "LABEL A9 50 J1 25 E5 12" in tell(engine, "gopolicy-moves b")[0]
+    assert tell(engine, "heatmap")[0].split("\n")[1].split()[0] == "500"
+
+
+def test_analysis_goes_on_until_there_is_input():
+    reading, writing = os.pipe()
+    out = io.BytesIO()
+    reports = threading.Event()
+
+    class Out(io.BytesIO):
+        def flush(self):
+            if self.getvalue().count(b"\ninfo ") >= 3:
+                reports.set()
+
+    out = Out()
+    engine = engine_of(Prefers("D4", "Q16"))
+    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as commands:
+        thread = threading.Thread(target=gtp.serve, args=(engine, stdin, out))
+        thread.start()
+        commands.write(b"1 lz-analyze b 1\n")
+        assert reports.wait(60)
+        commands.write(b"\n2 kata-analyze 100000\n")  # an empty line ends it too
+        commands.write(b"3 known_command known_command\n4 analyze 5\n5 quit\n6 name\n")
+        thread.join(60)
+        assert not thread.is_alive()
+    answers = out.getvalue().decode().split("\n\n")
+    assert [answer.split()[0] for answer in answers[:-1]] == ["=1", "=2", "=3", "=4", "=5"]
+    assert [answer.count("\ninfo ") >= 1 for answer in answers[:-1]] == [True, True, False, True, False]
+    lines = answers[0].split("\n")[1:]
+    lengths = [len(infos(line)[0]["pv"]) for line in lines]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] > lengths[0]
+
+
+def test_the_end_of_input_ends_an_analysis():
+    out = served(b"lz-analyze 10").decode()
+    assert out.startswith("=\ninfo move D4 ")
+    assert out.endswith("\n\n")
+
+
 # ---- moves
 
 
@@ -311,7 +774,7 @@ SET_UP = {"": 0, "b": 0, "bw": 0, "bwb": 0, "bwbb": 0, "bb": 2, "ww": 2, "bbwb":
 @pytest.mark.parametrize(("moves", "count"), SET_UP.items())
 def test_which_stones_count_as_set_up(moves, count):
     pairs = [({"b": BLACK, "w": WHITE, ".": WHITE}[sign], -1 if sign == "." else i) for i, sign in enumerate(moves)]
-    assert gtp.set_up_count(pairs) == count
+    assert analysis.set_up_count(pairs) == count
 
 
 def test_a_game_in_turns_is_seen_with_its_turns():
@@ -414,7 +877,7 @@ def test_without_a_network_everything_else_works(capsys):
 
 
 def test_a_mistake_of_our_own_is_an_answer_too(capsys):
-    class Broken:
+    class Broken(Batches):
         def probabilities(self, board, symmetries=1):
             raise RuntimeError("out of\n\nmemory")
 
@@ -628,7 +1091,7 @@ def test_stray_prints_do_not_reach_the_client(tmp_path):
 
 def test_options(tmp_path):
     out, err = start(tmp_path, ENGINE, "--help")
-    for option in ("--weights", "--device", "--threads", "--symmetries", "--temperature", "--top-p", "--seed", "gtp_engine.py"):
+    for option in ("--weights", "--device", "--threads", "--symmetries", "--temperature", "--top-p", "--seed", "--resign", "gtp_engine.py"):
         assert option in out
     for wrong in (["--temperature", "-1"], ["--top-p", "1.5"], ["--symmetries", "3"], ["--threads", "0"], ["--seed", "x"], ["--sed", "1"]):
         out, err = start(tmp_path, ENGINE, *wrong, status=2)

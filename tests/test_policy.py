@@ -80,6 +80,8 @@ def test_a_batch_answers_as_one_by_one(player: Policy) -> None:
         assert [candidate.move for candidate in together] == [candidate.move for candidate in alone]
         assert np.allclose([candidate.prob for candidate in together], [candidate.prob for candidate in alone], atol=1e-5)
     assert player.top_k_batch([]) == []
+    for probs, board in zip(player.probabilities_batch(many), many, strict=True):
+        np.testing.assert_allclose(probs, player.probabilities(board), atol=1e-6)
 
 
 def test_eight_symmetries_are_the_mean_of_eight_turned_boards(player: Policy) -> None:

@@ -90,7 +90,10 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert re.fullmatch(rf"\d+ of {played} moves predicted", last)
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "RESULTS.md", "data/README.md", "docs/planes.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "ARCHITECTURE.md", "RESULTS.md", "data/README.md", "docs/planes.md", "docs/sabaki.md", "docs/ogs.md", "docs/katrain.md"],
+)
 def test_links(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))

@@ -1,0 +1,635 @@
+"""What a policy thinks of a position, for people to see: candidate moves, and what it expects after each of them.
+
+    gopolicy analysis                       # KataGo's JSON protocol, on standard input and output: for KaTrain and review tools
+
+There is no search. A move's *visits* are its share of ``VISITS``, so that programs which draw visits draw the policy's
+probabilities; its *pv* is found by following the likeliest moves on a board where captures are seen; *winrate*, *lead* and
+*ownership* are the scorer's, and the same for all moves of a position. Without a scorer the winrate is 50 % and the lead 0, which
+says: not known.
+
+``Analysis`` is shared with ``gtp``. ``Analyst`` is the JSON protocol, and knows of no process.
+Source: KataGo's "Parallel Analysis Engine" (its documentation), for the fields and their meaning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from gopolicy import __version__
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
+from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.process import Lines, Loading, add_policy_arguments, explain, load_policy, say
+from gopolicy.process import run as run_process
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from gopolicy.board import Board
+
+COLOURS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
+VISITS = 10_000  # of a position: one is a hundredth of a per cent
+SHOWN = 0.001  # share from which a move is a candidate: 10 visits, which is where Sabaki begins to write numbers
+MAX_CANDIDATES = 20
+PV_LENGTH, MAX_PV = 10, 50  # plies: of a pv, and of one that somebody asks for
+DEEPENINGS = 12  # of a query: enough for ten plies after the best move
+PVS_AT_ONCE = 4  # positions in one batch: few, as whoever has new input waits for a batch
+
+
+class Mover(Protocol):
+    """What an engine wants of a policy: ``policy.Policy`` has it."""
+
+    def probabilities(self, board: Board, symmetries: int = 1) -> npt.NDArray[np.float32]: ...
+
+    def probabilities_batch(self, boards: Sequence[Board], symmetries: int = 1) -> list[npt.NDArray[np.float32]]: ...
+
+
+class Scorer(Protocol):
+    """Who owns what, and who is ahead. ``board.to_play`` is the player whose turn it is; the board is not changed.
+
+    It is asked several things about one position in turn: one that plays games out should remember the last.
+    """
+
+    def final_score(self, board: Board, komi: float, rules: str) -> float:
+        """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
+        ...
+
+    def status(self, board: Board) -> Mapping[str, Sequence[int]]:
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
+        ...
+
+    def ownership(self, board: Board) -> npt.NDArray[np.floating[Any]]:
+        """(N, N): 1 surely Black's, -1 surely White's."""
+        ...
+
+    def should_pass(self, board: Board, komi: float) -> bool:
+        """Whether the player has nothing to gain any more."""
+        ...
+
+    def is_lost(self, board: Board, komi: float) -> bool:
+        """Whether the player has lost beyond doubt."""
+        ...
+
+    def winrate(self, board: Board, komi: float) -> float | None:
+        """How likely Black wins, 0 to 1; None where that is not known."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules that make a difference here, in KataGo's words. Suicide is never allowed, and there is neither button nor bonus."""
+
+    scoring: str = "AREA"  # or TERRITORY
+    ko: str = "POSITIONAL"  # no repetition of the whole board; or SIMPLE
+
+    @property
+    def superko(self) -> bool:
+        return self.ko != "SIMPLE"
+
+    def described(self) -> dict[str, Any]:
+        """As ``kata-get-rules`` answers."""
+        tax = "SEKI" if self.scoring == "TERRITORY" else "NONE"
+        told = {"hasButton": False, "ko": self.ko, "scoring": self.scoring, "suicide": False, "tax": tax, "whiteHandicapBonus": "0"}
+        return told
+
+
+NAMED_RULES = {
+    "aga": Rules(),
+    "bga": Rules(),
+    "chinese": Rules(ko="SIMPLE"),
+    "chinese-kgs": Rules(),
+    "chinese-ogs": Rules(),
+    "japanese": Rules("TERRITORY", "SIMPLE"),
+    "korean": Rules("TERRITORY", "SIMPLE"),
+    "new-zealand": Rules(),
+    "tromp-taylor": Rules(),
+}
+
+
+def rules_from(told: object) -> Rules:
+    """The rules of a name, or of an object in the form of ``Rules.described``; what is unknown, or unknown here, raises GoPolicyError.
+
+    Situational superko is played as positional, and suicide stays forbidden: the rules of ``described`` are what is played.
+    """
+    if isinstance(told, str):
+        rules = NAMED_RULES.get(told.lower().replace("_", "-"))
+        if rules is None:
+            raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
+        return rules
+    if not isinstance(told, dict):
+        raise GoPolicyError("rules are a name or a JSON object")
+    scoring, ko = told.get("scoring", "AREA"), told.get("ko", "POSITIONAL")
+    if scoring not in ("AREA", "TERRITORY") or ko not in ("SIMPLE", "POSITIONAL", "SITUATIONAL"):
+        raise GoPolicyError("unknown rules: scoring is AREA or TERRITORY, ko is SIMPLE, POSITIONAL or SITUATIONAL")
+    if told.get("hasButton") or told.get("tax") == "ALL":
+        raise GoPolicyError("rules with a button or a tax on all groups are not known here")
+    return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL")
+
+
+# --------------------------------------------------------------------------------------------------- what a network sees
+
+
+def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
+    """How many of the first moves are stones set up through ``play``, as clients do it: stones of one colour, then of the other.
+
+    One stone of a colour is a move, unless more than one of the other colour follow.
+    """
+    runs = [0, 0]
+    i = 0
+    for run in range(2):
+        while i < len(moves) and moves[i][1] != PASS and moves[i][0] == moves[i - runs[run]][0]:
+            runs[run] += 1
+            i += 1
+    if runs[1] > 1:
+        return sum(runs)
+    return runs[0] if runs[0] > 1 else 0
+
+
+def as_seen(board: Board) -> Board:
+    """A copy of the board for the network, on which stones set up through ``play`` are set up.
+
+    Set-up stones count as "older" in the planes, and that is how networks have met handicap stones. Superko is left to the board itself.
+    """
+    count = set_up_count(board.moves)
+    if count == 0:
+        return board.copy()
+    first, seen = type(board)(board.size, superko=False), type(board)(board.size, superko=False)
+    first.set_up(board.first_stones())
+    for colour, point in board.moves[:count]:
+        first.play(point, colour)
+    seen.set_up((int(stone), point) for point, stone in enumerate(first.stones().ravel()) if stone != EMPTY)
+    for colour, point in board.moves[count:]:
+        seen.play(point, colour)
+    seen.to_play = board.to_play
+    return seen
+
+
+# ---------------------------------------------------------------------------------------------------------- a position
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Moves that a player may not think of, or (``only``) the only ones, before that ply; 0 is the next move."""
+
+    colour: int
+    points: frozenset[int]  # PASS may be one
+    until: int
+    only: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of an analysis."""
+
+    restrictions: tuple[Restriction, ...] = ()
+    min_moves: int = 1
+    max_moves: int = MAX_CANDIDATES
+    visits: int = VISITS
+    pv_length: int = PV_LENGTH
+
+    def permitted(self, mask: npt.NDArray[np.bool_], colour: int, ply: int) -> npt.NDArray[np.bool_]:
+        """(N*N,): the points of the mask that the restrictions leave to the colour at that ply."""
+        import numpy as np
+
+        for restriction in self.restrictions:
+            if restriction.colour == colour and ply < restriction.until:
+                named = np.zeros_like(mask)
+                named[[point for point in restriction.points if point != PASS]] = True
+                mask = mask & (named if restriction.only else ~named)
+        return mask
+
+
+@dataclass
+class MoveInfo:
+    """A candidate move, and what is expected after it."""
+
+    point: int
+    prior: float  # the probability that the policy gives it among all legal moves
+    visits: int
+    order: int  # 0 is the likeliest
+    pv: list[int]  # the move itself and those that follow
+    board: Board = field(repr=False)  # after the pv
+
+
+class Analysis:
+    """What a policy expects of ``board.to_play``; the board is not changed. The symmetries are for the next move: pvs are read at a glance.
+
+    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 without a scorer.
+    """
+
+    def __init__(
+        self,
+        policy: Mover,
+        board: Board,
+        wanted: Wanted | None = None,
+        *,
+        symmetries: int = 1,
+        scorer: Scorer | None = None,
+        komi: float = 0.0,
+        rules: Rules | None = None,
+    ) -> None:
+        import numpy as np
+
+        self.wanted = wanted = wanted or Wanted()
+        self.policy = policy
+        self.board = board.copy()
+        self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
+        self.black_winrate, self.black_lead = 0.5, 0.0
+        if scorer is not None:
+            winrate = scorer.winrate(board, komi)
+            self.black_winrate = 0.5 if winrate is None else winrate
+            self.black_lead = scorer.final_score(board, komi, (rules or Rules()).scoring.lower())
+        mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
+        flat = np.where(mask, self.probs.ravel().astype(np.float64), 0.0)
+        shares = flat / flat.sum() if flat.sum() > 0 else mask / max(mask.sum(), 1)
+        order = np.argsort(-np.where(mask, shares, -1.0), kind="stable")[: mask.sum()]
+        count = max(int((shares >= SHOWN).sum()), wanted.min_moves, 1)
+        self.moves: list[MoveInfo] = []
+        for point in map(int, order[: min(count, wanted.max_moves)]):
+            self._add(point, float(flat[point]), float(shares[point]))
+        if not self.moves:  # nothing but own eyes, or nothing that is allowed
+            self._add(PASS, 1.0 if not flat.any() else 0.0, 1.0)
+
+    def _add(self, point: int, prior: float, share: float) -> None:
+        after = self.board.copy()
+        after.play(point)
+        self.moves.append(MoveInfo(point, prior, round(share * self.wanted.visits), len(self.moves), [point], after))
+
+    def deepen(self) -> bool:
+        """Makes some pvs a ply longer, the better a move the longer its pv; returns False where all are as long as they get."""
+        open_moves = [move for move in self.moves if len(move.pv) < self.wanted.pv_length and move.pv[-1] != PASS]
+        open_moves.sort(key=lambda move: (len(move.pv) * (move.order + 1), move.order))
+        chosen = open_moves[:PVS_AT_ONCE]
+        if not chosen:
+            return False
+        masks = [self.wanted.permitted(move.board.sensible_mask().ravel(), move.board.to_play, len(move.pv)) for move in chosen]
+        expected = self.policy.probabilities_batch([as_seen(move.board) for move in chosen])
+        for move, mask, probs in zip(chosen, masks, expected, strict=True):
+            flat = probs.ravel().astype(float)
+            flat[~mask] = -1.0
+            point = int(flat.argmax()) if mask.any() else PASS
+            move.board.play(point)
+            move.pv.append(point)
+        return True
+
+    def seen_by(self, colour: int) -> tuple[float, float]:
+        """Winrate and lead of a player."""
+        return (self.black_winrate, self.black_lead) if colour == BLACK else (1 - self.black_winrate, 0.0 - self.black_lead)
+
+
+# ------------------------------------------------------------------------------------------------- KataGo's JSON protocol
+
+# The fields of a query; what else it has is answered with a warning.
+FIELDS = {
+    "id",
+    "moves",
+    "initialStones",
+    "initialPlayer",
+    "rules",
+    "komi",
+    "whiteHandicapBonus",
+    "boardXSize",
+    "boardYSize",
+    "analyzeTurns",
+    "maxVisits",
+    "rootPolicyTemperature",
+    "rootFpuReductionMax",
+    "analysisPVLen",
+    "includeOwnership",
+    "includeOwnershipStdev",
+    "includeMovesOwnership",
+    "includeMovesOwnershipStdev",
+    "includePolicy",
+    "includePVVisits",
+    "includeNoResultValue",
+    "avoidMoves",
+    "allowMoves",
+    "overrideSettings",
+    "reportDuringSearchEvery",
+    "priority",
+    "priorities",
+}
+MAX_KOMI = 1000.0
+
+
+class QueryError(GoPolicyError):
+    """A query that cannot be answered: what is wrong, and in which field."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.field = name
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a line asks for, checked."""
+
+    id: str
+    size: int
+    stones: tuple[tuple[int, int], ...]  # colour, point
+    moves: tuple[tuple[int, int], ...]
+    to_play: int  # at turn 0
+    turns: tuple[int, ...]
+    priorities: tuple[int, ...]  # of the turns
+    rules: Rules
+    komi: float
+    wanted: Wanted
+    policy: bool
+    ownership: bool
+    perspective: str  # BLACK, WHITE or SIDETOMOVE
+
+    def position(self, turn: int) -> Board:
+        """The board after so many moves. Raises QueryError where the rules forbid one of them, or the stones."""
+        from gopolicy.board import Board
+
+        board = Board(self.size, superko=self.rules.superko)
+        try:
+            board.set_up(self.stones)
+        except GoPolicyError as error:
+            raise QueryError(str(error), "initialStones") from None
+        board.to_play = self.to_play
+        for number, (colour, point) in enumerate(self.moves[:turn]):
+            try:
+                board.play(point, colour)
+            except IllegalMoveError as error:
+                raise QueryError(f"Illegal move {number}: {point_to_gtp(point, self.size)} ({error})", "moves") from None
+        return board
+
+
+class Analyst:
+    """Answers KataGo's JSON queries: ``take`` a line, then ``work`` while it is ``busy``; each gives objects to be sent."""
+
+    def __init__(self, policy: Callable[[], Mover], *, symmetries: int = 1, scorer: Callable[[], Scorer] | None = None) -> None:
+        self.policy, self.symmetries, self.scorer = policy, symmetries, scorer
+        self._jobs: list[tuple[int, int, int, Query]] = []  # a heap: -priority, the order of arrival, turn
+        self._arrived = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
+    def take(self, line: str) -> list[dict[str, Any]]:
+        """Takes a line in; returns what has to be answered at once. Nothing is raised."""
+        text = line.lstrip("\ufeff").strip()
+        if not text:
+            return []
+        try:
+            query = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return [{"error": f"this line is no JSON: {' '.join(str(error).split())[:200]}"}]
+        if not isinstance(query, dict):
+            return [{"error": "a query is a JSON object with the field id"}]
+        name = query.get("id")
+        if not isinstance(name, str):
+            return [{"error": "a query needs the field id, a string", "field": "id"}]
+        try:
+            if "action" in query:
+                return self._act(query)
+            asked = read_query(query)
+            asked.position(len(asked.moves))
+        except QueryError as error:
+            return [{"error": str(error), "field": error.field, "id": name}]
+        for turn, priority in zip(asked.turns, asked.priorities, strict=True):
+            self._arrived += 1
+            heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
+        unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
+        if self.scorer is None and asked.ownership:
+            unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
+        return unknown
+
+    def _act(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        action = query["action"]
+        if action == "query_version":
+            return [query | {"version": __version__, "git_hash": "<omitted>"}]
+        if action == "clear_cache":  # there is none
+            return [query]
+        if action not in ("terminate", "terminate_all"):
+            raise QueryError("action is query_version, clear_cache, terminate or terminate_all", "action")
+        turns = _whole_numbers(query, "turnNumbers", 0, None)
+        only = _text(query, "terminateId") if action == "terminate" else None
+        ended = [job for job in self._jobs if (only is None or job[3].id == only) and (turns is None or job[2] in turns)]
+        numbers = {job[1] for job in ended}
+        self._jobs = [job for job in self._jobs if job[1] not in numbers]
+        heapq.heapify(self._jobs)
+        return [query] + [
+            {"id": asked.id, "isDuringSearch": False, "noResults": True, "turnNumber": turn} for _, _, turn, asked in sorted(ended)
+        ]
+
+    def work(self) -> dict[str, Any]:
+        """Analyses the turn that is due, which has to be there; nothing is raised."""
+        _, _, turn, query = heapq.heappop(self._jobs)
+        try:
+            return self._analysed(query, turn)
+        except Exception as error:
+            if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client goes on, the log tells
+                say(f"the analysis of turn {turn} failed\n{traceback.format_exc()}")
+            return {"error": explain(error), "id": query.id}
+
+    def _analysed(self, query: Query, turn: int) -> dict[str, Any]:
+        board = query.position(turn)
+        scorer = None if self.scorer is None else self.scorer()
+        analysis = Analysis(
+            self.policy(), board, query.wanted, symmetries=self.symmetries, scorer=scorer, komi=query.komi, rules=query.rules
+        )
+        for _ in range(DEEPENINGS):
+            analysis.deepen()
+        view = {"BLACK": BLACK, "WHITE": WHITE}.get(query.perspective, board.to_play)
+        winrate, lead = analysis.seen_by(view)
+        value = {
+            "winrate": winrate,
+            "lcb": winrate,
+            "utility": 2 * winrate - 1,
+            "scoreLead": lead,
+            "scoreSelfplay": lead,
+            "scoreStdev": 0.0,
+        }
+        answer: dict[str, Any] = {
+            "id": query.id,
+            "turnNumber": turn,
+            "isDuringSearch": False,
+            "rootInfo": value | {"visits": query.wanted.visits, "currentPlayer": "B" if board.to_play == BLACK else "W"},
+            "moveInfos": [
+                value
+                | {
+                    "move": point_to_gtp(move.point, query.size),
+                    "order": move.order,
+                    "visits": move.visits,
+                    "prior": move.prior,
+                    "scoreMean": lead,
+                    "utilityLcb": 2 * winrate - 1,
+                    "pv": [point_to_gtp(point, query.size) for point in move.pv],
+                }
+                for move in analysis.moves
+            ],
+        }
+        if query.policy:
+            legal = board.legal_mask().ravel()
+            flat = [round(float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
+            answer["policy"] = [*flat, 0.0 if legal.any() else 1.0]
+        if query.ownership and scorer is not None:
+            answer["ownership"] = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
+        return answer
+
+
+def read_query(query: Mapping[str, Any]) -> Query:
+    """The query of a JSON object. Raises QueryError for what cannot be analysed."""
+    size = _whole(query, "boardXSize", MIN_SIZE, MAX_SIZE)
+    if _whole(query, "boardYSize", MIN_SIZE, MAX_SIZE) != size:
+        raise QueryError("only square boards can be analysed: boardXSize and boardYSize have to be equal", "boardYSize")
+    moves = _stones(query, "moves", size)
+    stones = _stones(query, "initialStones", size)
+    if any(point == PASS for _, point in stones):
+        raise QueryError("a pass is no stone", "initialStones")
+    try:
+        rules = rules_from(query.get("rules", "chinese-ogs"))
+    except GoPolicyError as error:
+        raise QueryError(str(error), "rules") from None
+    komi = query.get("komi", 7.5 if rules.scoring == "AREA" else 6.5)
+    if type(komi) not in (int, float) or not abs(komi) <= MAX_KOMI:
+        raise QueryError(f"komi is a number from -{MAX_KOMI:g} to {MAX_KOMI:g}", "komi")
+    turns = _whole_numbers(query, "analyzeTurns", 0, len(moves))
+    turns = [len(moves)] if turns is None else turns
+    priorities = _whole_numbers(query, "priorities", -(10**9), 10**9)
+    priority = _whole(query, "priority", -(10**9), 10**9, 0)
+    if priorities is not None and len(priorities) != len(turns):
+        raise QueryError("priorities need as many numbers as analyzeTurns", "priorities")
+    settings = query.get("overrideSettings", {})
+    if not isinstance(settings, dict):
+        raise QueryError("overrideSettings is an object", "overrideSettings")
+    perspective = settings.get("reportAnalysisWinratesAs", "BLACK")
+    if perspective not in ("BLACK", "WHITE", "SIDETOMOVE"):
+        raise QueryError("reportAnalysisWinratesAs is BLACK, WHITE or SIDETOMOVE", "overrideSettings")
+    return Query(
+        id=query["id"],
+        size=size,
+        stones=stones,
+        moves=moves,
+        to_play=_colour(query["initialPlayer"], "initialPlayer") if "initialPlayer" in query else moves[0][0] if moves else BLACK,
+        turns=tuple(turns),
+        priorities=tuple(priorities or [priority] * len(turns)),
+        rules=rules,
+        komi=float(komi),
+        wanted=Wanted(
+            _restrictions(query, size),
+            visits=_whole(query, "maxVisits", 1, None, VISITS),
+            pv_length=1 + min(_whole(query, "analysisPVLen", 0, None, PV_LENGTH - 1), MAX_PV),
+        ),
+        policy=_flag(query, "includePolicy"),
+        ownership=_flag(query, "includeOwnership"),
+        perspective=perspective,
+    )
+
+
+def _restrictions(query: Mapping[str, Any], size: int) -> tuple[Restriction, ...]:
+    result = []
+    for name in ("avoidMoves", "allowMoves"):
+        told = query.get(name, [])
+        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+            raise QueryError(f"{name} is a list of objects with player, moves and untilDepth", name)
+        for one in told:
+            vertices = one.get("moves")
+            if not isinstance(vertices, list):
+                raise QueryError(f"moves of {name} is a list of vertices", name)
+            points = frozenset(_point(vertex, size, name) for vertex in vertices)
+            until = one.get("untilDepth")
+            if type(until) is not int or until < 1:
+                raise QueryError(f"untilDepth of {name} is a whole number, 1 or more", name)
+            result.append(Restriction(_colour(one.get("player"), name), points, until, only=name == "allowMoves"))
+    return tuple(result)
+
+
+def _stones(query: Mapping[str, Any], name: str, size: int) -> tuple[tuple[int, int], ...]:
+    told = query.get(name, [] if name == "initialStones" else None)
+    if not isinstance(told, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in told):
+        raise QueryError(f'{name} is a list of pairs as ["B", "D4"]', name)
+    return tuple((_colour(colour, name), _point(vertex, size, name)) for colour, vertex in told)
+
+
+def _colour(told: object, name: str) -> int:
+    colour = COLOURS.get(told.lower()) if isinstance(told, str) else None
+    if colour is None:
+        raise QueryError("a player is B or W", name)
+    return colour
+
+
+def _point(told: object, size: int, name: str) -> int:
+    try:
+        return point_from_gtp(told if isinstance(told, str) else "", size)
+    except GoPolicyError:
+        raise QueryError(f"{str(told)[:20]!r} is no point of a {size}x{size} board", name) from None
+
+
+def _text(query: Mapping[str, Any], name: str) -> str:
+    told = query.get(name)
+    if not isinstance(told, str):
+        raise QueryError(f"{name} is a string", name)
+    return told
+
+
+def _flag(query: Mapping[str, Any], name: str) -> bool:
+    told = query.get(name, False)
+    if not isinstance(told, bool):
+        raise QueryError(f"{name} is true or false", name)
+    return told
+
+
+def _whole(query: Mapping[str, Any], name: str, least: int, most: int | None, default: int | None = None) -> int:
+    told = query.get(name, default)
+    if type(told) is not int or told < least or (most is not None and told > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise QueryError(f"{name} is a whole number, {bounds}", name)
+    return told
+
+
+def _whole_numbers(query: Mapping[str, Any], name: str, least: int, most: int | None) -> list[int] | None:
+    """None where the field is not there."""
+    told = query.get(name)
+    if told is None:
+        return None
+    if not isinstance(told, list):
+        raise QueryError(f"{name} is a list of whole numbers", name)
+    return [_whole({name: number}, name, least, most) for number in told]
+
+
+def serve(analyst: Analyst, stdin: BinaryIO, stdout: BinaryIO) -> None:
+    """Answers queries until the end of input, and then those that wait. New lines are looked at after each turn.
+
+    Raises OSError where nobody reads the answers any more.
+    """
+    lines = Lines(stdin)
+    more = True
+    while more or analyst.busy:
+        if more and not (analyst.busy and lines.quiet(0)):
+            line = next(lines, None)
+            more = line is not None
+            answers = analyst.take(line.decode("utf-8", "replace")) if line is not None else []
+        else:
+            answers = [analyst.work()]
+        for answer in answers:
+            stdout.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+        stdout.flush()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``gopolicy analysis``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "One JSON object a line, as KataGo's analysis engine has it. In KaTrain: General & Engine settings, Override Engine Command:\n"
+        "  /full/path/to/.gopolicy-venv/bin/python -m gopolicy analysis"
+    )
+    add_policy_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """``gopolicy analysis``: ends the process."""
+    analyst = Analyst(Loading(lambda: load_policy(args)), symmetries=args.symmetries)
+    run_process(lambda stdin, stdout: serve(analyst, stdin, stdout))

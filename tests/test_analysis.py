@@ -1,0 +1,440 @@
+"""What a policy expects of a position, and KataGo's JSON protocol: queries as KaTrain sends them, and lines that are none."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gopolicy import __version__, analysis
+from gopolicy.analysis import Analysis, Analyst, Restriction, Wanted, as_seen
+from gopolicy.board import Board
+from gopolicy.coords import BLACK, PASS, WHITE, point_from_gtp, point_to_gtp
+from gopolicy.errors import GoPolicyError
+
+
+class FirstFree:
+    """A policy that likes the first legal point best, and each further one half as much."""
+
+    def __init__(self):
+        self.boards = []
+
+    def probabilities(self, board, symmetries=1):
+        self.boards.append(board)
+        legal = board.legal_mask()
+        probs = np.zeros(board.size**2)
+        order = np.flatnonzero(legal.ravel())
+        probs[order] = 0.5 ** np.arange(1, len(order) + 1)
+        return (probs / max(probs.sum(), 1e-30)).reshape(board.size, board.size).astype(np.float32)
+
+    def probabilities_batch(self, boards, symmetries=1):
+        return [self.probabilities(board, symmetries) for board in boards]
+
+
+class Scores:
+    """Black leads by 3 and wins 7 of 10 games, whatever the board."""
+
+    def final_score(self, board, komi, rules):
+        return 3.0
+
+    def ownership(self, board):
+        return np.full((board.size, board.size), 0.25)
+
+    def winrate(self, board, komi):
+        return 0.7
+
+
+def board_of(size: int, vertices: str) -> Board:
+    board = Board(size)
+    for vertex in vertices.split():
+        board.play(vertex)
+    return board
+
+
+def points(size: int, vertices: str) -> list[int]:
+    return [point_from_gtp(vertex, size) for vertex in vertices.split()]
+
+
+# ---- a position
+
+
+def test_pvs_are_games_that_can_be_played():
+    board = board_of(3, "B2 A2 B1 pass B3")
+    before = board.stones().tolist(), list(board.moves)
+    thought = Analysis(FirstFree(), board, Wanted(min_moves=9, max_moves=9))
+    while thought.deepen():
+        pass
+    assert (board.stones().tolist(), board.moves) == before
+    captured = False
+    for move in thought.moves:
+        replayed = board.copy()
+        for point in move.pv:
+            assert replayed.sensible_mask().ravel()[point] if point != PASS else not replayed.sensible_mask().any()
+            replayed.play(point)
+        assert (replayed.stones() == move.board.stones()).all()
+        assert len(move.pv) == analysis.PV_LENGTH or move.pv[-1] == PASS
+        assert PASS not in move.pv[:-1]
+        captured |= replayed.captures != board.captures
+    assert captured, "no pv takes a stone: the position shows nothing"
+
+
+def test_the_better_the_move_the_longer_its_pv():
+    thought = Analysis(FirstFree(), Board(9))
+    lengths = []
+    for _ in range(5):
+        thought.deepen()
+        lengths = [len(move.pv) for move in thought.moves]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] > lengths[-1]
+
+
+def test_restrictions_hold_as_deep_as_they_say():
+    black, white = frozenset(points(9, "A9 B9")), frozenset(points(9, "A9 pass"))
+    wanted = Wanted((Restriction(BLACK, black, 1), Restriction(WHITE, white, 2)), max_moves=1, pv_length=4)
+    thought = Analysis(FirstFree(), Board(9), wanted)
+    while thought.deepen():
+        pass
+    assert thought.moves[0].pv == points(9, "C9 B9 A9 D9")  # White may not take A9 as the second move, Black may as the third
+    only = Analysis(FirstFree(), Board(9), Wanted((Restriction(BLACK, frozenset(points(9, "E5 D4 pass")), 1, only=True),)))
+    assert [move.point for move in only.moves] == points(9, "E5 D4")
+    assert only.moves[0].visits > only.moves[1].visits
+    assert sum(move.visits for move in only.moves) == 10_000
+
+
+def test_nothing_left_is_a_pass():
+    board = Board(3)
+    board.setup(black=["A2", "B1", "B2", "B3", "C2"])
+    thought = Analysis(FirstFree(), board)
+    assert [(move.point, move.visits, move.pv) for move in thought.moves] == [(PASS, 10_000, [PASS])]
+    assert not thought.deepen()
+
+
+def test_a_policy_without_any_idea():
+    class Blank(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            return np.zeros((board.size, board.size), dtype=np.float32)
+
+    thought = Analysis(Blank(), Board(5))
+    assert [move.visits for move in thought.moves] == [400] * 20
+    thought.deepen()
+    assert len(thought.moves[0].pv) == 2
+
+
+def test_the_scorer_is_turned_to_the_player():
+    board = board_of(5, "C3")
+    thought = Analysis(FirstFree(), board, scorer=Scores())
+    assert thought.seen_by(BLACK) == (0.7, 3.0)
+    assert thought.seen_by(WHITE) == (pytest.approx(0.3), -3.0)
+    assert Analysis(FirstFree(), board).seen_by(WHITE) == (0.5, 0.0)
+
+
+def test_setup_before_moves_stays_setup():
+    board = Board(9)
+    board.setup(black=["C3"])
+    board.play("G7", WHITE)
+    board.play("G3", WHITE)
+    seen = as_seen(board)
+    assert seen.first_stones() == board_of_stones("G7 w,C3 b,G3 w")
+    assert seen.to_play == board.to_play
+
+
+def board_of_stones(stones: str) -> list[tuple[int, int]]:
+    return [({"b": BLACK, "w": WHITE}[word[-1]], point_from_gtp(word[:-2], 9)) for word in stones.split(",")]
+
+
+@pytest.mark.parametrize("told", ["go", 3, None, ["chinese"], {"ko": "NONE"}, {"tax": "ALL"}, {"hasButton": True}])
+def test_rules_that_are_not_known(told):
+    with pytest.raises(GoPolicyError, match="rules"):
+        analysis.rules_from(told)
+
+
+# ---- the JSON protocol
+
+
+def analyst_of(**options) -> Analyst:
+    policy = FirstFree()
+    return Analyst(lambda: policy, **options)
+
+
+def ask(analyst: Analyst, **query) -> list[dict]:
+    """All answers to a query."""
+    answers = analyst.take(json.dumps(query))
+    while analyst.busy:
+        answers.append(analyst.work())
+    return json.loads(json.dumps(answers))
+
+
+def query_of(**changes) -> dict:
+    return {"id": "q", "moves": [], "rules": "japanese", "komi": 6.5, "boardXSize": 9, "boardYSize": 9} | changes
+
+
+# As KaTrain writes it.
+KATRAIN = {
+    "id": "QUERY:7",
+    "rules": "japanese",
+    "priority": 1,
+    "analyzeTurns": [2],
+    "maxVisits": 500,
+    "komi": 6.5,
+    "boardXSize": 9,
+    "boardYSize": 9,
+    "includeOwnership": True,
+    "includeMovesOwnership": True,
+    "includePolicy": True,
+    "initialStones": [["B", "C3"], ["B", "G7"]],
+    "initialPlayer": "W",
+    "moves": [["W", "E5"], ["B", "pass"]],
+    "overrideSettings": {"reportAnalysisWinratesAs": "BLACK", "maxTime": 8.0, "wideRootNoise": 0.04},
+    "reportDuringSearchEvery": 1,
+}
+
+
+def test_a_query_of_katrain():
+    policy = FirstFree()
+    (answer,) = ask(Analyst(lambda: policy, scorer=Scores), **KATRAIN)
+    assert (answer["id"], answer["turnNumber"], answer["isDuringSearch"]) == ("QUERY:7", 2, False)
+    root = answer["rootInfo"]
+    assert (root["winrate"], root["scoreLead"], root["visits"], root["currentPlayer"]) == (0.7, 3.0, 500, "W")
+    board = Board(9)
+    board.setup(black=["C3", "G7"])
+    board.play("E5", WHITE)
+    board.play("pass", BLACK)
+    assert (policy.boards[0].stones() == board.stones()).all()
+    assert policy.boards[0].to_play == WHITE
+    legal = board.legal_mask().ravel()
+    assert len(answer["policy"]) == 82
+    assert [prob == -1 for prob in answer["policy"][:81]] == (~legal).tolist()
+    assert sum(prob for prob in answer["policy"] if prob >= 0) == pytest.approx(1, abs=1e-4)
+    assert answer["ownership"] == [0.25] * 81
+    moves = answer["moveInfos"]
+    assert [move["order"] for move in moves] == list(range(len(moves)))
+    assert [move["move"] for move in moves[:3]] == ["A9", "B9", "C9"]
+    assert [move["visits"] for move in moves[:3]] == [250, 125, 62]
+    assert moves[0]["prior"] == pytest.approx(0.5)
+    for move in moves:
+        assert move["pv"][0] == move["move"]
+        assert {"winrate", "scoreLead", "scoreMean", "scoreStdev", "lcb", "utility"} <= set(move)
+    assert len(moves[0]["pv"]) == 10
+
+
+@pytest.mark.parametrize(("perspective", "winrates"), [("BLACK", [0.7, 0.7]), ("WHITE", [0.3, 0.3]), ("SIDETOMOVE", [0.7, 0.3])])
+def test_perspectives(perspective, winrates):
+    settings = {"reportAnalysisWinratesAs": perspective}
+    query = query_of(moves=[["B", "C3"]], analyzeTurns=[0, 1], includeOwnership=True, overrideSettings=settings)
+    answers = ask(analyst_of(scorer=Scores), **query)
+    assert [answer["rootInfo"]["winrate"] for answer in answers] == pytest.approx(winrates)
+    assert [answer["ownership"][0] for answer in answers] == [0.25 if winrate == 0.7 else -0.25 for winrate in winrates]
+
+
+def test_turns_and_priorities():
+    analyst = analyst_of()
+    moves = [["B", "C3"], ["W", "G7"], ["B", "G3"]]
+    assert analyst.take(json.dumps(query_of(moves=moves, analyzeTurns=[0, 3, 1]))) == []
+    assert analyst.take(json.dumps(query_of(id="first", moves=moves, priority=5))) == []
+    assert analyst.take(json.dumps(query_of(id="last", moves=moves, analyzeTurns=[2, 1], priorities=[-1, 9]))) == []
+    order = []
+    while analyst.busy:
+        answer = analyst.work()
+        order.append((answer["id"], answer["turnNumber"]))
+        assert answer["rootInfo"]["currentPlayer"] == "BW"[answer["turnNumber"] % 2]
+    assert order == [("last", 1), ("first", 3), ("q", 0), ("q", 3), ("q", 1), ("last", 2)]
+
+
+def test_avoided_and_allowed_moves():
+    avoid = [{"player": "B", "moves": ["A9", "pass"], "untilDepth": 1}]
+    (answer,) = ask(analyst_of(), **query_of(avoidMoves=avoid))
+    assert answer["moveInfos"][0]["move"] == "B9"
+    (answer,) = ask(analyst_of(), **query_of(allowMoves=[{"player": "B", "moves": ["E5"], "untilDepth": 2}], analysisPVLen=2))
+    assert [move["pv"] for move in answer["moveInfos"]] == [["E5", "A9", "B9"]]
+
+
+# The query's change → the field that the error names.
+WRONG = [
+    ({"boardXSize": "9"}, "boardXSize"),
+    ({"boardXSize": 1}, "boardXSize"),
+    ({"boardXSize": True}, "boardXSize"),
+    ({"boardYSize": 26}, "boardYSize"),
+    ({"boardYSize": 13}, "boardYSize"),
+    ({"moves": None}, "moves"),
+    ({"moves": "B D4"}, "moves"),
+    ({"moves": [["B"]]}, "moves"),
+    ({"moves": [["X", "D4"]]}, "moves"),
+    ({"moves": [["B", "K4"]]}, "moves"),
+    ({"moves": [["B", 3]]}, "moves"),
+    ({"moves": [["B", "D4"], ["W", "D4"]]}, "moves"),
+    ({"initialStones": [["B", "pass"]]}, "initialStones"),
+    ({"initialStones": [["B", "A1"], ["W", "A2"], ["W", "B1"]]}, "initialStones"),
+    ({"initialPlayer": "X"}, "initialPlayer"),
+    ({"rules": "chess"}, "rules"),
+    ({"rules": 7}, "rules"),
+    ({"komi": "6.5"}, "komi"),
+    ({"komi": 1e9}, "komi"),
+    ({"analyzeTurns": [1]}, "analyzeTurns"),
+    ({"analyzeTurns": [-1]}, "analyzeTurns"),
+    ({"analyzeTurns": 0}, "analyzeTurns"),
+    ({"priorities": [1, 2]}, "priorities"),
+    ({"priority": 0.5}, "priority"),
+    ({"maxVisits": 0}, "maxVisits"),
+    ({"includePolicy": 1}, "includePolicy"),
+    ({"overrideSettings": []}, "overrideSettings"),
+    ({"overrideSettings": {"reportAnalysisWinratesAs": "ME"}}, "overrideSettings"),
+    ({"avoidMoves": {}}, "avoidMoves"),
+    ({"avoidMoves": [{"player": "B", "moves": ["D4"]}]}, "avoidMoves"),
+    ({"allowMoves": [{"player": "B", "untilDepth": 1}]}, "allowMoves"),
+    ({"action": "dance"}, "action"),
+    ({"action": "terminate"}, "terminateId"),
+    ({"action": "terminate_all", "turnNumbers": 3}, "turnNumbers"),
+]
+
+
+@pytest.mark.parametrize(("change", "name"), WRONG)
+def test_what_is_refused_names_its_field(change, name):
+    analyst = analyst_of()
+    (answer,) = ask(analyst, **query_of(**change))
+    assert (answer["field"], answer["id"], set(answer)) == (name, "q", {"error", "field", "id"})
+    assert "\n" not in answer["error"]
+
+
+def test_an_illegal_move_is_called_so():
+    # KaTrain looks for these words.
+    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "D4"], ["W", "D4"]]))
+    assert answer["error"].startswith("Illegal move 1: D4")
+
+
+@pytest.mark.parametrize("missing", ["boardXSize", "boardYSize", "moves"])
+def test_a_field_that_is_missing(missing):
+    query = query_of()
+    del query[missing]
+    assert [answer["field"] for answer in ask(analyst_of(), **query)] == [missing]
+
+
+def test_warnings():
+    answers = ask(analyst_of(), **query_of(colour="red", includeOwnership=True))
+    assert [answer.get("field") for answer in answers] == ["colour", "includeOwnership", None]
+    assert all("warning" in answer and answer["id"] == "q" for answer in answers[:2])
+    assert "ownership" not in answers[2]
+    assert answers[2]["rootInfo"]["winrate"] == 0.5
+
+
+def test_actions():
+    analyst = analyst_of()
+    assert ask(analyst, id="v", action="query_version")[0]["version"] == __version__
+    assert ask(analyst, id="c", action="clear_cache") == [{"id": "c", "action": "clear_cache"}]
+    moves = [["B", "C3"], ["W", "G7"]]
+    for name in ("one", "two"):
+        analyst.take(json.dumps(query_of(id=name, moves=moves, analyzeTurns=[0, 1, 2])))
+    end = {"id": "t", "action": "terminate", "terminateId": "one", "turnNumbers": [0, 2]}
+    nothing = {"id": "one", "isDuringSearch": False, "noResults": True}
+    assert analyst.take(json.dumps(end)) == [end, nothing | {"turnNumber": 0}, nothing | {"turnNumber": 2}]
+    assert analyst.take(json.dumps(end | {"terminateId": "unknown"})) == [end | {"terminateId": "unknown"}]
+    assert analyst.work()["turnNumber"] == 1
+    ended = analyst.take(json.dumps({"id": "a", "action": "terminate_all"}))
+    assert [answer.get("turnNumber") for answer in ended] == [None, 0, 1, 2]
+    assert not analyst.busy
+
+
+GARBAGE = [
+    b"hello",
+    b"{",
+    b"[" * 100_000,
+    b"3",
+    b"[]",
+    b"null",
+    b'{"id": 3}',
+    b"{}",
+    b"\x00\xff\xfe",
+    b'{"id": "x", "moves"' + b" " * 1_000_000,
+    b'{"id": "x", "boardXSize": ' + b"9" * 100_000 + b"}",
+    b'{"id": "\\ud800", "boardXSize": NaN}',
+    b"\xef\xbb\xbf{}",
+]
+
+
+def served(data: bytes, analyst: Analyst | None = None) -> list[dict]:
+    out = io.BytesIO()
+    analysis.serve(analyst or analyst_of(), io.BytesIO(data), out)
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_is_answered_and_survived(garbage):
+    good = json.dumps(query_of()).encode()
+    answers = served(b"\n" + garbage + b"\n\r\n" + good + b"\r\n" + garbage + b"\n" + good)
+    assert sorted("error" in answer for answer in answers) == [False, False, True, True]
+    assert [answer["id"] for answer in answers if "error" not in answer] == ["q", "q"]
+
+
+def test_new_lines_are_looked_at_while_others_wait():
+    reading, writing = os.pipe()
+    at_work, go = threading.Event(), threading.Event()
+
+    class Waits(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            at_work.set()
+            assert go.wait(60)
+            return super().probabilities(board)
+
+    policy = Waits()
+    out = io.BytesIO()
+    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as queries:
+        thread = threading.Thread(target=analysis.serve, args=(Analyst(lambda: policy), stdin, out))
+        thread.start()
+        queries.write(json.dumps(query_of(moves=[["B", "C3"]] * 1, analyzeTurns=[0, 1])).encode() + b"\n")
+        assert at_work.wait(60)
+        queries.write(json.dumps({"id": "t", "action": "terminate", "terminateId": "q"}).encode() + b"\n")
+        threading.Timer(0.2, go.set).start()
+        queries.close()
+        thread.join(60)
+        assert not thread.is_alive()
+    answers = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(answer["id"], answer.get("turnNumber"), "noResults" in answer) for answer in answers] == [
+        ("q", 0, False),
+        ("t", None, False),
+        ("q", 1, True),
+    ]
+
+
+def test_without_a_network_each_turn_says_so(capsys):
+    def missing():
+        raise GoPolicyError("weights file 'x' does not exist")
+
+    answers = ask(Analyst(missing), **query_of(moves=[["B", "C3"]], analyzeTurns=[0, 1]))
+    assert answers == [{"error": "weights file 'x' does not exist", "id": "q"}] * 2
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistake_of_our_own_is_an_answer_too(capsys):
+    class Broken(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            raise RuntimeError("out of\nmemory")
+
+    assert ask(Analyst(Broken), **query_of()) == [{"error": "RuntimeError: out of memory", "id": "q"}]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_vertices_of_the_policy_are_those_of_the_board():
+    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "A9"], ["W", "J1"]], includePolicy=True))
+    taken = [point_to_gtp(point, 9) for point, prob in enumerate(answer["policy"]) if prob == -1]
+    assert taken == ["A9", "J1"]
+
+
+def test_process(tmp_path):
+    command = [sys.executable, "-m", "gopolicy", "analysis", "--weights", "there is none", "--threads", "1"]
+    lines = [json.dumps({"id": "v", "action": "query_version"}), "garbage", json.dumps(query_of())]
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=surroundings, input="\r\n".join(lines), capture_output=True, text=True, timeout=300, check=True
+    )
+    version, refused, failed = map(json.loads, done.stdout.splitlines())
+    assert version["version"] == __version__
+    assert set(refused) == {"error"}
+    assert failed["id"] == "q"
+    assert failed["error"].startswith("weights file 'there is none' does not exist")
+    assert all(line.startswith("gopolicy: ") for line in done.stderr.splitlines())
