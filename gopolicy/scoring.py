@@ -7,7 +7,8 @@ with the moves of the playouts drawn from a policy network.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,22 @@ from gopolicy.board import (
     take_back,
 )
 from gopolicy.compiled import compiled
-from gopolicy.coords import BLACK, EMPTY, WHITE
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
 from gopolicy.features import Tracker, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
+
+PLAYOUTS = 16  # for a judgement, at most
+ROUND = 8  # of them at a time
+LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
+FEW = 4  # playouts that tell enough where a position is far from the end
+CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
+SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
+SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
+LATE = 0.35  # share of the board that is filled when playouts begin to look for the end
+HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
+
+Rules = Literal["area", "territory"]
+Status = Literal["alive", "dead", "seki"]
 
 PROOF = np.dtype(
     [
@@ -243,16 +257,16 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     return away
 
 
-@compiled(void(State[::1], Journal, Reader, Tracker, int64[::1], int8[::1], uint16[:, ::1], uint8[:, :, ::1]))
+@compiled(void(State[::1], Journal, Reader, Tracker, int64[::1], int8[::1], int64[::1], uint16[:, ::1], uint8[:, :, ::1]))
 def encode_all(
-    states: Any, journal: Any, reader: Any, tracker: Any, active: Any, to_play: Any, tables: Any, planes: Any
+    states: Any, journal: Any, reader: Any, tracker: Any, active: Any, to_play: Any, symmetries: Any, tables: Any, planes: Any
 ) -> None:
-    """Writes the planes of the boards ``active`` (A,): (A, P, N*N), board k under symmetry k mod 8."""
+    """Writes the planes of the boards ``active`` (A,), each under its symmetry: (A, P, N*N)."""
     for a in range(len(active)):
         k = active[a]
         forget(tracker, states[k])
         write_codes(states[k], journal, reader, tracker, to_play[k], planes.shape[1])
-        expand(states[k], tracker, tables[k % symmetry.COUNT], planes[a])
+        expand(states[k], tracker, tables[symmetries[k]], planes[a])
 
 
 @compiled(float64(uint64[::1], int64), inner=True)
@@ -266,9 +280,7 @@ def draw_number(seeds: Any, k: Any) -> Any:
     return float64(z >> uint64(11)) * 2.0**-53
 
 
-@compiled(
-    void(State[::1], Journal, Proof, int64[::1], int8[::1], int8[::1], uint64[::1], uint16[:, ::1], float32[:, ::1], float64, float64)
-)
+@compiled(void(State[::1], Journal, Proof, int64[::1], int8[::1], int8[::1], uint64[::1], int64[::1], uint16[:, ::1], float32[:, ::1]))
 def turn_all(
     states: Any,
     journal: Any,
@@ -277,10 +289,9 @@ def turn_all(
     to_play: Any,
     passes: Any,
     seeds: Any,
+    symmetries: Any,
     tables: Any,
     logits: Any,
-    temperature: Any,
-    least: Any,
 ) -> None:
     """One turn on each of the boards ``active``: a move drawn by its probability, or a pass where none is left.
 
@@ -290,27 +301,24 @@ def turn_all(
     legal, sensible, weight = np.empty(points, np.int8), np.empty(points, np.int8), np.empty(points, np.float64)
     for a in range(len(active)):
         k = active[a]
-        state, colour, table = states[k], int64(to_play[k]), tables[k % symmetry.COUNT]
+        state, colour, table = states[k], int64(to_play[k]), tables[symmetries[k]]
         prove(state, proof)
         masks(state, journal, colour, legal, sensible)
         best = -1e30
         for i in range(points):
-            if legal[table[i]]:
+            if sensible[table[i]]:
                 best = max(best, float64(logits[a, i]))
-        mass = 0.0
         for i in range(points):
             point = table[i]
             weight[point] = 0.0
-            if legal[point]:
-                mass += math.exp(float64(logits[a, i]) - best)
-                if sensible[point] and proof.proven[cell_of(state, point)] == EMPTY:
-                    weight[point] = math.exp((float64(logits[a, i]) - best) / temperature)
+            if sensible[point] and proof.proven[cell_of(state, point)] == EMPTY:
+                weight[point] = math.exp(max(float64(logits[a, i]) - best, -500.0))
         move = int64(0)
         while True:
             total = 0.0
             for point in range(points):
                 total += weight[point]
-            if total <= least * mass:
+            if total == 0.0:
                 break
             rest = draw_number(seeds, k) * total
             chosen = -1
@@ -394,30 +402,276 @@ def proven(board: Board) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
 
 
 def play_out(
-    policy: Thinker, board: Board, *, playouts: int = 16, first: int | None = None, temperature: float = 1.0, least: float = 0.0, limit: int | None = None
+    policy: Thinker, board: Board, *, playouts: int = PLAYOUTS, first: int | None = None, start: int = 0, limit: int | None = None
 ) -> npt.NDArray[np.int8]:
-    """Plays the board out ``playouts`` times: (K, N, N) int8, whose each point is at the end."""
+    """Plays the board out: (K, N, N) int8, whose each point is at the end of each playout, 0 where it is nobody's.
+
+    Moves are drawn by the policy's probabilities, each playout under one of the eight symmetries, out of those that are legal, fill no
+    own true eye, are in nobody's proven territory, and give no chain away; where there is none the side passes, and two passes end the
+    playout, or ``limit`` turns. Every second playout begins with the other side than ``board.to_play``, or all with ``first``.
+    What is drawn follows from the position and the number of the playout, which counts from ``start``.
+    """
     size = board.size
     chosen, space, proof = plane_set(policy.planes), workspace(), new_proof()
     states = np.empty(playouts, dtype=STATE)
     states[:] = board.state
+    numbers = np.arange(start, start + playouts)
     tables = symmetry.tables(size)
-    active, passes = np.arange(playouts, dtype=np.int64), np.zeros(playouts, dtype=np.int8)
-    to_play = np.where(np.arange(playouts) % 2 == 0, board.to_play, -board.to_play).astype(np.int8)
+    to_play = np.where(numbers % 2 == 0, board.to_play, -board.to_play).astype(np.int8)
     if first is not None:
         to_play[:] = first
-    seed = int(board.state["zobrist"]) ^ (int(board.state["ko"]) << 1) ^ (board.to_play == BLACK)
-    seeds = np.random.default_rng(seed).integers(0, 2**63, size=playouts, dtype=np.uint64)
-    limit = limit if limit is not None else 2 * size * size
-    for _ in range(limit):
+    position = np.uint64(int(board.state["zobrist"]) ^ int(board.state["ko"]) ^ (board.to_play == BLACK))
+    seeds = np.array([np.random.SeedSequence((int(position), int(k))).generate_state(1, np.uint64)[0] for k in numbers], dtype=np.uint64)
+    symmetries = numbers % symmetry.COUNT
+    active, passes = np.arange(playouts), np.zeros(playouts, dtype=np.int8)
+    for _ in range(2 * size * size if limit is None else limit):
         if not len(active):
             break
         planes = np.empty((len(active), chosen.planes, size * size), dtype=np.uint8)
-        encode_all(states, space.journal, space.reader, space.tracker, active, to_play, tables, planes)
-        shaped = torch.from_numpy(planes.view(chosen.dtype).reshape(len(active), chosen.planes, size, size))
-        logits = policy.log_probabilities(shaped).float().cpu().numpy()  # (A, N*N)
-        turn_all(states, space.journal, proof, active, to_play, passes, seeds, tables, logits, temperature, least)
+        encode_all(states, space.journal, space.reader, space.tracker, active, to_play, symmetries, tables, planes)
+        views = torch.from_numpy(planes.view(chosen.dtype).reshape(len(active), chosen.planes, size, size))
+        logits = policy.log_probabilities(views).float().cpu().numpy()  # (A, N*N)
+        turn_all(states, space.journal, proof, active, to_play, passes, seeds, symmetries, tables, logits)
         active = active[passes[active] < 2]
     owners = np.empty((playouts, size * size), dtype=np.int8)
     count_all(states, proof, owners)
     return owners.reshape(playouts, size, size)
+
+
+def ownership(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> npt.NDArray[np.float32]:
+    """(N, N) float32: the share of ``play_out``'s playouts in which a point is Black's, less that in which it is White's; -1 to 1."""
+    owners: npt.NDArray[np.float32] = play_out(policy, board, playouts=playouts).mean(axis=0, dtype=np.float32)
+    return owners
+
+
+def _around(size: int) -> list[list[int]]:
+    """The neighbours of each point."""
+    points = range(size * size)
+    return [
+        [q for q in (p - size, p - 1, p + 1, p + size) if q in points and (q % size == p % size or q // size == p // size)] for p in points
+    ]
+
+
+def _spread(points: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(N, N): the points beside the given ones, and these."""
+    wide = points.copy()
+    wide[1:] |= points[:-1]
+    wide[:-1] |= points[1:]
+    wide[:, 1:] |= points[:, :-1]
+    wide[:, :-1] |= points[:, 1:]
+    return wide
+
+
+def _connected(chosen: npt.NDArray[np.bool_], around: list[list[int]]) -> list[list[int]]:
+    """The connected sets of the chosen points (N*N,)."""
+    left = set(np.flatnonzero(chosen).tolist())
+    found = []
+    for start in sorted(left):
+        if start not in left:
+            continue
+        left.discard(start)
+        points = [start]
+        for point in points:
+            for q in around[point]:
+                if q in left:
+                    left.discard(q)
+                    points.append(q)
+        found.append(points)
+    return found
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A position judged by what the rules prove and by how its playouts ended (``judge``). All arrays are (N, N)."""
+
+    stones: npt.NDArray[np.int8]
+    captures: dict[int, int]  # stones captured so far, by the colour that captured them
+    ownership: npt.NDArray[np.float32]  # -1 to 1, what is proven being -1 or 1; for stones the mean of their chain
+    dead: npt.NDArray[np.bool_]  # stones of dead chains
+    seki: npt.NDArray[np.bool_]  # stones alive in seki
+    owner: npt.NDArray[np.int8]  # whose each point is by area; 0: nobody's
+    open: npt.NDArray[np.bool_]  # empty points of regions with living stones of both colours around, without the liberties of a seki
+    no_territory: npt.NDArray[np.bool_]  # points that count for nobody where only territory counts: those of sekis
+    scores: npt.NDArray[np.int64]  # (K,): Black's area less White's at the end of each playout
+
+    def lead(self, komi: float = 0.0, *, rules: Rules = "area") -> float:
+        """Black's points less White's and komi.
+
+        ``area`` counts living stones and the points they surround (Chinese rules); ``territory`` counts the empty points and dead stones
+        surrounded by one side, but none of a seki, and the prisoners: captured stones and dead ones (Japanese rules).
+        """
+        if rules == "area":
+            return float(self.owner.sum(dtype=np.int64)) - komi
+        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory
+        territory = self.owner[counted].sum(dtype=np.int64)
+        dead = -self.stones[self.dead].sum(dtype=np.int64)
+        return float(territory + dead + self.captures[BLACK] - self.captures[WHITE]) - komi
+
+    def chains(self, status: Status) -> list[list[int]]:
+        """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
+        chosen = {"alive": ~self.dead & ~self.seki, "dead": self.dead, "seki": self.seki}[status] & (self.stones != EMPTY)
+        around = _around(len(self.stones))
+        found = [chain for colour in (BLACK, WHITE) for chain in _connected((chosen & (self.stones == colour)).ravel(), around)]
+        return sorted(found)
+
+    @property
+    def unsettled(self) -> npt.NDArray[np.bool_]:
+        """(N, N) bool: the empty points where something may still be won or lost.
+
+        These are points whose owner the playouts do not agree on, points of open borders where they do not agree quite, and the points
+        around chains that are neither surely alive nor surely dead. The liberties and eyes of a seki, and what is proven, are settled.
+        """
+        sure = np.abs(self.ownership)
+        free = (self.stones == EMPTY) & ~self.no_territory
+        found: npt.NDArray[np.bool_] = free & (sure < np.where(self.open, SETTLED_BORDER, SETTLED))
+        weak = (self.stones != EMPTY) & (sure < SETTLED) & ~self.seki
+        if weak.any():
+            near = _spread(weak) & free  # liberties
+            found |= near | (_spread(near) & free)
+        return found
+
+    def win_share(self, komi: float) -> float:
+        """The share of the playouts that Black wins, a draw being half a win."""
+        return float(np.mean((np.sign(self.scores - komi) + 1) / 2))
+
+
+def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
+    """Judges a position, best a finished one, by at most so many playouts; fewer where nothing is ``unsettled`` after a ``ROUND`` of them.
+
+    The same position always gets the same judgement.
+    """
+    ends = np.empty((0, board.size, board.size), dtype=np.int8)
+    while True:
+        more = min(ROUND, playouts - len(ends))
+        ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
+        judgement = judge_playouts(board, ends)
+        if len(ends) >= playouts or not judgement.unsettled.any():
+            return judgement
+
+
+def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
+    """``judge``, with the ends (K, N, N) that the playouts came to (``play_out``)."""
+    size = board.size
+    around = _around(size)
+    stones = board.stones().ravel()
+    ends = owners.reshape(len(owners), size * size)
+    known, safe = (array.ravel() for array in proven(board))
+    own = np.where(known != EMPTY, known, ends.mean(axis=0, dtype=np.float32)).astype(np.float32)
+
+    chains = [(colour, chain) for colour in (BLACK, WHITE) for chain in _connected(stones == colour, around)]
+    chain_at = np.full(size * size, -1)
+    for number, (_, chain) in enumerate(chains):
+        chain_at[chain] = number
+        own[chain] = own[chain].mean()
+    lives = [float(colour * own[chain[0]]) for colour, chain in chains]  # -1 dead to 1 alive
+    is_dead = [life < LIVES for life in lives]
+    empty = stones == EMPTY
+    unfilled = empty & ((ends == EMPTY).mean(axis=0) >= 0.5)
+    while True:
+        # Dead stones lie in a region with living ones of the other side around: where there are none, the one least sure to be dead lives.
+        dead = np.array([chain >= 0 and is_dead[chain] for chain in chain_at])
+        regions = []  # points, and the chains around
+        for region in _connected(empty | dead, around):
+            regions.append((region, {int(chain_at[q]) for p in region for q in around[p] if not (empty[q] or dead[q])}))
+        wrong = set()
+        for region, walls in regions:
+            killers = {chains[k][0] for k in walls}
+            wrong |= {int(chain_at[p]) for p in region if dead[p] and -stones[p] not in killers}
+        if not wrong:
+            break
+        is_dead[max(wrong, key=lambda k: lives[k])] = False
+    owner = np.where(dead, -stones, stones)
+    mixed = np.zeros(size * size, dtype=np.bool_)
+    walled = []  # regions with one colour around
+    for region, walls in regions:
+        colours = {chains[k][0] for k in walls}
+        if len(colours) == 1:
+            owner[region] = colours.pop()
+            walled.append((region, walls))
+        else:
+            mixed[region] = empty[region]
+    owner[mixed] = np.where(np.abs(own[mixed]) >= CLEAR, np.sign(own[mixed]), 0)
+
+    # Seki: living chains of both colours at liberties that neither side fills; and the eyes of these chains.
+    in_seki: set[int] = set()
+    liberties = np.zeros(size * size, dtype=np.bool_)
+    for region in _connected(mixed & unfilled, around):
+        walls = {int(chain_at[q]) for p in region for q in around[p] if not empty[q] and not dead[q] and not safe[q]}
+        if {chains[k][0] for k in walls} == {BLACK, WHITE}:
+            in_seki |= walls
+            liberties[region] = True
+    no_territory = liberties.copy()
+    changed = True
+    while changed:
+        changed = False
+        for region, walls in walled:
+            if walls & in_seki and not no_territory[region[0]]:
+                no_territory[region] = True
+                in_seki |= {k for k in walls if not safe[chains[k][1][0]]}
+                changed = True
+    seki = np.array([int(chain) in in_seki for chain in chain_at])
+    owner[liberties] = EMPTY
+    grid = (size, size)
+    return Judgement(
+        stones=stones.reshape(grid),
+        captures=board.captures,
+        ownership=own.reshape(grid),
+        dead=dead.reshape(grid),
+        seki=seki.reshape(grid),
+        owner=owner.astype(np.int8).reshape(grid),
+        open=(mixed & ~liberties).reshape(grid),
+        no_territory=no_territory.reshape(grid),
+        scores=ends.sum(axis=1, dtype=np.int64),
+    )
+
+
+def worth_playing(
+    policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = PLAYOUTS, cleanup: bool = False
+) -> npt.NDArray[np.bool_]:
+    """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
+
+    As long as the game is not near its end these are the legal moves that fill no own true eye and are in nobody's proven territory, and
+    no playout is made; the end is near where the board is full enough, and where the opponent has just passed. Then they are those of
+    them on ``Judgement.unsettled`` points. With ``cleanup`` the dead stones of the opponent are to be taken off by playing: the
+    liberties of these are worth a move too.
+    """
+    colour = board.to_play if colour is None else colour
+    known, _ = proven(board)
+    sensible = board.sensible_mask(colour)
+    moves: npt.NDArray[np.bool_] = sensible & (known == EMPTY)
+    passed = bool(board.moves) and board.moves[-1] == (-colour, PASS)
+    stones = board.stones()
+    if not passed and not cleanup and np.count_nonzero(stones) < LATE * stones.size and moves.any():
+        return moves
+    if not moves.any() and not cleanup:
+        return moves
+    seen = board.copy()
+    seen.to_play = colour
+    judgement = judge(policy, seen, playouts=playouts)
+    moves &= judgement.unsettled
+    if cleanup:
+        moves |= _spread(judgement.dead & (stones == -colour)) & sensible
+    return moves
+
+
+def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = PLAYOUTS, cleanup: bool = False) -> bool:
+    """Whether nothing is left that is ``worth_playing``."""
+    return not worth_playing(policy, board, colour=colour, playouts=playouts, cleanup=cleanup).any()
+
+
+def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = PLAYOUTS) -> bool:
+    """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
+
+    Never before there are as many moves as a quarter of the board has points.
+    """
+    colour = board.to_play if colour is None else colour
+    points = board.size**2
+    if board.move_number < points // 4:
+        return False
+    lost: list[float] = []
+    for start in range(0, playouts, FEW):  # most positions are not lost: a few playouts show it
+        ends = play_out(policy, board, playouts=min(FEW, playouts - start), start=start)
+        lost += [float(komi * colour - colour * int(end.sum())) for end in ends]
+        if min(lost) <= 0:
+            return False
+    return float(np.mean(lost)) >= HOPELESS * points
