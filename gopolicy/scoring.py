@@ -34,7 +34,7 @@ from gopolicy.board import (
 )
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.features import Tracker, expand, forget, plane_set, workspace, write_codes
+from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
 
 PLAYOUTS = 16  # for a judgement, at most
@@ -44,7 +44,8 @@ FEW = 4  # playouts that tell enough where a position is far from the end
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
-LATE = 0.35  # share of the board that is filled when playouts begin to look for the end
+LATE = 0.42  # share of the board with stones on it from which the end is looked for
+CERTAIN = 0.7  # probability of a move that makes that unnecessary
 HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
 
 Rules = Literal["area", "territory"]
@@ -446,10 +447,9 @@ def ownership(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> npt
 
 def _around(size: int) -> list[list[int]]:
     """The neighbours of each point."""
-    points = range(size * size)
-    return [
-        [q for q in (p - size, p - 1, p + 1, p + size) if q in points and (q % size == p % size or q // size == p // size)] for p in points
-    ]
+    grid = np.pad(np.arange(size * size).reshape(size, size), 1, constant_values=-1)
+    sides = np.stack([grid[:-2, 1:-1], grid[1:-1, :-2], grid[1:-1, 2:], grid[2:, 1:-1]], axis=-1).reshape(-1, 4)
+    return [[q for q in four if q >= 0] for four in sides.tolist()]
 
 
 def _spread(points: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -630,28 +630,35 @@ def worth_playing(
 ) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
-    As long as the game is not near its end these are the legal moves that fill no own true eye and are in nobody's proven territory, and
-    no playout is made; the end is near where the board is full enough, and where the opponent has just passed. Then they are those of
-    them on ``Judgement.unsettled`` points. With ``cleanup`` the dead stones of the opponent are to be taken off by playing: the
-    liberties of these are worth a move too.
+    As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory, and that costs
+    no playout. The end is near when the opponent has just passed, and when the board is full enough and the policy not
+    certain of a move; then they are those of them on ``Judgement.unsettled`` points. With ``cleanup``, for rules or
+    opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
     """
     colour = board.to_play if colour is None else colour
     known, _ = proven(board)
     sensible = board.sensible_mask(colour)
     moves: npt.NDArray[np.bool_] = sensible & (known == EMPTY)
-    passed = bool(board.moves) and board.moves[-1] == (-colour, PASS)
     stones = board.stones()
-    if not passed and not cleanup and np.count_nonzero(stones) < LATE * stones.size and moves.any():
-        return moves
-    if not moves.any() and not cleanup:
-        return moves
     seen = board.copy()
     seen.to_play = colour
+    if not cleanup:
+        passed = board.moves[-1:] == [(-colour, PASS)]
+        if not moves.any() or (not passed and not _is_late(policy, seen, moves)):
+            return moves
     judgement = judge(policy, seen, playouts=playouts)
     moves &= judgement.unsettled
     if cleanup:
         moves |= _spread(judgement.dead & (stones == -colour)) & sensible
     return moves
+
+
+def _is_late(policy: Thinker, board: Board, moves: npt.NDArray[np.bool_]) -> bool:
+    """Whether the end may be near: the board is full enough, and the policy certain of none of these moves (N, N)."""
+    if np.count_nonzero(board.stones()) < LATE * board.size**2:
+        return False
+    logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
+    return bool(logs[0][moves.ravel()].max() < math.log(CERTAIN))
 
 
 def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = PLAYOUTS, cleanup: bool = False) -> bool:

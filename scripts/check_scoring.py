@@ -32,7 +32,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, scoring
-from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp, point_to_gtp
+from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.policy import Policy, load
 from gopolicy.sgf import GameRecord, read_sgf
@@ -192,21 +192,19 @@ def main() -> int:
 
     told = figures(compared, args.recorded)
     count = len(compared)
-    shares = {
-        name: int(str(told[name])) for name in ("area_near", "area_same", "territory_near", "either_near", "same_winner") if name in told
+    names = {
+        "area_near": f"area score within {NEAR:g} points",
+        "area_same": "area score the same",
+        "territory_near": f"territory score within {NEAR:g} points",
+        "either_near": "one of the two within that",
+        "same_winner": "the same winner",
     }
+    shares = {name: int(str(told[name])) for name in names if name in told}
     if args.json:
         print(json.dumps(told))
     else:
         referee = "the recorded result" if args.recorded else "GNU Go"
         print(f"{count} finished games against {referee}; a judgement of {args.playouts} playouts took {told['seconds_median']} s (median)")
-        names = {
-            "area_near": f"area score within {NEAR:g} points",
-            "area_same": "area score the same",
-            "territory_near": f"territory score within {NEAR:g} points",
-            "either_near": "one of the two within that",
-            "same_winner": "the same winner",
-        }
         for name, value in shares.items():
             print(f"  {names[name]:<32} {value:>6,} of {count:,}  {value / count:7.1%}")
         if not args.recorded:
