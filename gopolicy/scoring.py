@@ -7,6 +7,7 @@ with the moves of the playouts drawn from a policy network.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -34,13 +35,15 @@ from gopolicy.board import (
 )
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
+from gopolicy.errors import GoPolicyError
 from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
 
-PLAYOUTS = 16  # for a judgement, at most
+PLAYOUTS = 32  # for a judgement, at most: what is unsettled after 8 gets more
 ROUND = 8  # of them at a time
+GLANCE = 16  # the same for a move: doubt is enough to play on
 LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
-FEW = 4  # playouts that tell enough where a position is far from the end
+FEW = 10  # unsettled points: with more of them, a round of playouts tells enough
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
@@ -402,15 +405,13 @@ def proven(board: Board) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
     return both[0].reshape(size, size), both[1].reshape(size, size).astype(np.bool_)
 
 
-def play_out(
-    policy: Thinker, board: Board, *, playouts: int = PLAYOUTS, first: int | None = None, start: int = 0, limit: int | None = None
-) -> npt.NDArray[np.int8]:
+def play_out(policy: Thinker, board: Board, *, playouts: int = GLANCE, start: int = 0, limit: int | None = None) -> npt.NDArray[np.int8]:
     """Plays the board out: (K, N, N) int8, whose each point is at the end of each playout, 0 where it is nobody's.
 
     Moves are drawn by the policy's probabilities, each playout under one of the eight symmetries, out of those that are legal, fill no
     own true eye, are in nobody's proven territory, and give no chain away; where there is none the side passes, and two passes end the
-    playout, or ``limit`` turns. Every second playout begins with the other side than ``board.to_play``, or all with ``first``.
-    What is drawn follows from the position and the number of the playout, which counts from ``start``.
+    playout, or ``limit`` turns (2·N·N). Black and White begin in turn, whoever is to play. What is drawn follows from the position and
+    the number of the playout, which counts from ``start``.
     """
     size = board.size
     chosen, space, proof = plane_set(policy.planes), workspace(), new_proof()
@@ -418,11 +419,9 @@ def play_out(
     states[:] = board.state
     numbers = np.arange(start, start + playouts)
     tables = symmetry.tables(size)
-    to_play = np.where(numbers % 2 == 0, board.to_play, -board.to_play).astype(np.int8)
-    if first is not None:
-        to_play[:] = first
-    position = np.uint64(int(board.state["zobrist"]) ^ int(board.state["ko"]) ^ (board.to_play == BLACK))
-    seeds = np.array([np.random.SeedSequence((int(position), int(k))).generate_state(1, np.uint64)[0] for k in numbers], dtype=np.uint64)
+    to_play = np.where(numbers % 2 == 0, BLACK, WHITE).astype(np.int8)
+    position = int(board.state["zobrist"])
+    seeds = np.array([np.random.SeedSequence((position, int(k))).generate_state(1, np.uint64)[0] for k in numbers], dtype=np.uint64)
     symmetries = numbers % symmetry.COUNT
     active, passes = np.arange(playouts), np.zeros(playouts, dtype=np.int8)
     for _ in range(2 * size * size if limit is None else limit):
@@ -439,7 +438,7 @@ def play_out(
     return owners.reshape(playouts, size, size)
 
 
-def ownership(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> npt.NDArray[np.float32]:
+def ownership(policy: Thinker, board: Board, *, playouts: int = GLANCE) -> npt.NDArray[np.float32]:
     """(N, N) float32: the share of ``play_out``'s playouts in which a point is Black's, less that in which it is White's; -1 to 1."""
     owners: npt.NDArray[np.float32] = play_out(policy, board, playouts=playouts).mean(axis=0, dtype=np.float32)
     return owners
@@ -536,17 +535,25 @@ class Judgement:
 
 
 def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
-    """Judges a position, best a finished one, by at most so many playouts; fewer where nothing is ``unsettled`` after a ``ROUND`` of them.
+    """Judges a position, best a finished one, by at most so many playouts; fewer where nothing is ``unsettled`` after a round of them.
 
-    The same position always gets the same judgement.
+    Whose turn it is makes no difference; the same position always gets the same judgement.
     """
+    for judgement in _judgements(policy, board, playouts):
+        if not judgement.unsettled.any():
+            break
+    return judgement
+
+
+def _judgements(policy: Thinker, board: Board, playouts: int) -> Iterator[Judgement]:
+    """The judgement after each ``ROUND`` of playouts."""
+    if playouts < 1:
+        raise GoPolicyError(f"{playouts} playouts tell nothing: 1 or more are wanted")
     ends = np.empty((0, board.size, board.size), dtype=np.int8)
-    while True:
+    while len(ends) < playouts:
         more = min(ROUND, playouts - len(ends))
         ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
-        judgement = judge_playouts(board, ends)
-        if len(ends) >= playouts or not judgement.unsettled.any():
-            return judgement
+        yield judge_playouts(board, ends)
 
 
 def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
@@ -626,13 +633,13 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
 
 
 def worth_playing(
-    policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = PLAYOUTS, cleanup: bool = False
+    policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False
 ) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
     As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory, and that costs
-    no playout. The end is near when the opponent has just passed, and when the board is full enough and the policy not
-    certain of a move; then they are those of them on ``Judgement.unsettled`` points. With ``cleanup``, for rules or
+    at most one position. The end is near when the opponent has just passed, and when the board is full enough and the policy not certain
+    of a move; then they are those of them on ``Judgement.unsettled`` points, which costs playouts. With ``cleanup``, for rules or
     opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
     """
     colour = board.to_play if colour is None else colour
@@ -646,11 +653,13 @@ def worth_playing(
         passed = board.moves[-1:] == [(-colour, PASS)]
         if not moves.any() or (not passed and not _is_late(policy, seen, moves)):
             return moves
-    judgement = judge(policy, seen, playouts=playouts)
-    moves &= judgement.unsettled
+    for judgement in _judgements(policy, board, playouts):
+        unsettled = moves & judgement.unsettled
+        if not 0 < np.count_nonzero(unsettled) <= FEW:
+            break
     if cleanup:
-        moves |= _spread(judgement.dead & (stones == -colour)) & sensible
-    return moves
+        unsettled |= _spread(judgement.dead & (stones == -colour)) & sensible
+    return unsettled
 
 
 def _is_late(policy: Thinker, board: Board, moves: npt.NDArray[np.bool_]) -> bool:
@@ -661,12 +670,12 @@ def _is_late(policy: Thinker, board: Board, moves: npt.NDArray[np.bool_]) -> boo
     return bool(logs[0][moves.ravel()].max() < math.log(CERTAIN))
 
 
-def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = PLAYOUTS, cleanup: bool = False) -> bool:
+def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False) -> bool:
     """Whether nothing is left that is ``worth_playing``."""
     return not worth_playing(policy, board, colour=colour, playouts=playouts, cleanup=cleanup).any()
 
 
-def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = PLAYOUTS) -> bool:
+def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
     """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
 
     Never before there are as many moves as a quarter of the board has points.
@@ -676,8 +685,8 @@ def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = 
     if board.move_number < points // 4:
         return False
     lost: list[float] = []
-    for start in range(0, playouts, FEW):  # most positions are not lost: a few playouts show it
-        ends = play_out(policy, board, playouts=min(FEW, playouts - start), start=start)
+    for start in range(0, playouts, 4):  # most positions are not lost: a few playouts show it
+        ends = play_out(policy, board, playouts=min(4, playouts - start), start=start)
         lost += [float(komi * colour - colour * int(end.sum())) for end in ends]
         if min(lost) <= 0:
             return False

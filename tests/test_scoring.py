@@ -321,8 +321,10 @@ def test_the_same_position_has_the_same_ownership() -> None:
     later = scoring.play_out(Uniform(), board, playouts=4, start=4)
     assert np.array_equal(ends[4:], later), "the first and the later playouts do not depend on each other"
     assert not np.array_equal(ends[:4], later)
-    board.play(PASS)
-    assert not np.array_equal(ends, scoring.play_out(Uniform(), board, playouts=8))
+    board.to_play = -board.to_play
+    assert np.array_equal(ends, scoring.play_out(Uniform(), board, playouts=8)), "whose turn it is makes no difference"
+    with pytest.raises(gopolicy.GoPolicyError, match="1 or more"):
+        scoring.judge(Uniform(), board, playouts=0)
 
 
 # ---- dead stones, score, seki ----------------------------------------------------------------------------------------
@@ -421,7 +423,7 @@ def gnugo_game(number: int) -> gopolicy.GameRecord:
 def test_the_score_of_a_game_as_gnugo_has_it(policy: gopolicy.Policy) -> None:
     record = gnugo_game(1)
     board = record.position(len(record.moves) + 1)
-    judgement = scoring.judge(policy, board, playouts=8)
+    judgement = scoring.judge(policy, board, playouts=4)
     assert record.result == "W+4.5"
     assert judgement.lead(record.komi) == -4.5
     dead = {point for chain in judgement.chains("dead") for point in chain}
