@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from gopolicy import __version__
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError
-from gopolicy.process import Lines, Loading, add_policy_arguments, explain, load_policy, say
+from gopolicy.process import Lines, Loading, add_policy_arguments, explain, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Scorer(Protocol):
         """(N, N): 1 surely Black's, -1 surely White's."""
         ...
 
-    def should_pass(self, board: Board, komi: float) -> bool:
-        """Whether the player has nothing to gain any more."""
+    def worth_playing(self, board: Board) -> npt.NDArray[np.bool_]:
+        """(N, N): the moves by which the player may still gain something; where there is none, pass."""
         ...
 
     def is_lost(self, board: Board, komi: float) -> bool:
@@ -631,5 +631,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """``gopolicy analysis``: ends the process."""
-    analyst = Analyst(Loading(lambda: load_policy(args)), symmetries=args.symmetries)
+    policy = Loading(lambda: load_policy(args))
+    analyst = Analyst(policy, symmetries=args.symmetries, scorer=load_scorer(args, policy))
     run_process(lambda stdin, stdout: serve(analyst, stdin, stdout))

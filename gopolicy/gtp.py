@@ -29,7 +29,7 @@ from gopolicy import __version__
 from gopolicy.analysis import COLOURS, MAX_CANDIDATES, Analysis, Mover, Restriction, Rules, Scorer, Wanted, as_seen, rules_from
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
-from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, say
+from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:
@@ -452,8 +452,10 @@ class Engine:
             scorer = self.scorer()
             if resigns and not self._hurries(colour) and scorer.is_lost(board, self.komi):
                 return None
-            if passes and scorer.should_pass(board, self.komi):
-                return PASS
+            if passes:
+                sensible = sensible & scorer.worth_playing(board).ravel()
+                if not sensible.any():
+                    return PASS
         permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
@@ -879,12 +881,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """``gopolicy gtp``: ends the process, with status 0 after ``quit`` or the end of input."""
+    policy = Loading(lambda: load_policy(args))
     engine = Engine(
-        Loading(lambda: load_policy(args)),
+        policy,
         symmetries=args.symmetries,
         temperature=args.temperature,
         top_p=args.top_p,
         seed=args.seed,
         resigns=args.resign,
+        scorer=load_scorer(args, policy),
     )
     run_process(lambda stdin, stdout: serve(engine, stdin, stdout))

@@ -18,6 +18,7 @@ from gopolicy.errors import GoPolicyError
 
 if TYPE_CHECKING:
     from gopolicy.policy import Policy
+    from gopolicy.scoring import PlayoutScorer
 
 MIRRORS = (1, 8)  # numbers of symmetries that --symmetries takes
 
@@ -126,6 +127,23 @@ def load_policy(args: argparse.Namespace) -> Policy:
     from gopolicy.policy import load
 
     return load(args.weights, device=args.device, threads=args.threads)
+
+
+def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Callable[[], PlayoutScorer]:
+    """What judges positions, loaded when it is first asked: the package's ``fast`` network, or ``policy`` where there is none."""
+    loaded: list[PlayoutScorer] = []
+
+    def scorer() -> PlayoutScorer:
+        if not loaded:
+            from gopolicy import weights
+            from gopolicy.policy import load
+            from gopolicy.scoring import PlayoutScorer
+
+            fast = "fast" in weights.packaged()
+            loaded.append(PlayoutScorer(load("fast", device=args.device, threads=args.threads) if fast else policy()))
+        return loaded[0]
+
+    return scorer
 
 
 def run(serve: Callable[[BinaryIO, BinaryIO], None]) -> NoReturn:

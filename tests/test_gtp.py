@@ -79,9 +79,9 @@ class Scores:
     def ownership(self, board):
         return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
 
-    def should_pass(self, board, komi):
+    def worth_playing(self, board):
         self.asked.append(board.to_play)
-        return self.passes
+        return np.full((board.size, board.size), not self.passes)
 
     def is_lost(self, board, komi):
         return self.lost

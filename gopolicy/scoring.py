@@ -1,0 +1,740 @@
+"""Who owns what at the end of a game: what the rules prove, what playouts say, dead stones, score, and when to pass.
+
+Sources: D. B. Benson, Life in the game of Go, Information Sciences 10 (1976); ownership by playouts as B. Brügmann, Monte Carlo Go (1993),
+with the moves of the playouts drawn from a policy network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import float32, float64, from_dtype, int8, int64, types, uint8, uint16, uint64, void
+from torch import Tensor
+
+from gopolicy import symmetry
+from gopolicy.board import (
+    BORDER,
+    CELLS,
+    STATE,
+    Board,
+    Journal,
+    State,
+    advance,
+    cell_of,
+    masks,
+    neighbour,
+    play,
+    point_of,
+    take_back,
+)
+from gopolicy.compiled import compiled
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
+from gopolicy.errors import GoPolicyError
+from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
+from gopolicy.ladders import Reader
+
+PLAYOUTS = 32  # for a judgement, at most: what is unsettled after 8 gets more
+ROUND = 8  # of them at a time
+GLANCE = 16  # the same for a move: doubt is enough to play on
+LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
+FEW = 10  # unsettled points: with more of them, a round of playouts tells enough
+CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
+SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
+SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
+LATE = 0.42  # share of the board with stones on it from which the end is looked for
+CERTAIN = 0.7  # probability of a move that makes that unnecessary
+HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
+
+Rules = Literal["area", "territory"]
+Status = Literal["alive", "dead", "seki"]
+
+PROOF = np.dtype(
+    [
+        ("region", np.int16, (CELLS,)),  # number of the region of a cell; -1 outside of all
+        ("cells", np.uint16, (CELLS,)),  # the cells of the regions, one region behind the other
+        ("first", np.int16, (CELLS,)),  # where in ``cells`` a region begins; one more entry than there are regions
+        ("kept", np.int8, (CELLS,)),  # of a region: all chains around it may still be alive
+        ("vital", np.uint16, (CELLS, 4)),  # the heads of the chains to which the region is vital, 0: none
+        ("vitals", np.int16, (CELLS,)),  # by head: how many of the regions that are kept are vital to the chain
+        ("alive", np.int8, (CELLS,)),  # by head
+        ("proven", np.int8, (CELLS,)),  # the colour whose point it is, or EMPTY
+        ("stones", np.int8, (CELLS,)),  # 1 where the proven point is a stone that cannot be captured
+    ],
+    align=True,
+)
+Proof = from_dtype(PROOF)
+
+
+@compiled(types.boolean(State, int64, int64), inner=True, inline=True)
+def touches(state: Any, cell: Any, head: Any) -> Any:
+    """Whether a stone of that chain lies beside the cell."""
+    colour = state.colour[head]
+    for d in range(4):
+        q = neighbour(state, cell, d)
+        if state.colour[q] == colour and state.head[q] == head:
+            return True
+    return False
+
+
+@compiled(int64(State, Proof, int64), inner=True)
+def find_regions(state: Any, proof: Any, colour: Any) -> Any:
+    """Writes the regions between the stones of a colour: connected points that are empty or the opponent's. Returns their number."""
+    first, end = state.stride, (state.size + 1) * state.stride
+    for cell in range(first, end):
+        proof.region[cell] = -1
+    regions = 0
+    filled = 0
+    for start in range(first, end):
+        if state.colour[start] == colour or state.colour[start] == BORDER or proof.region[start] >= 0:
+            continue
+        proof.first[regions] = filled
+        proof.cells[filled] = start
+        proof.region[start] = regions
+        read = filled
+        filled += 1
+        while read < filled:
+            cell = int64(proof.cells[read])
+            read += 1
+            for d in range(4):
+                q = neighbour(state, cell, d)
+                if state.colour[q] != colour and state.colour[q] != BORDER and proof.region[q] < 0:
+                    proof.region[q] = regions
+                    proof.cells[filled] = q
+                    filled += 1
+        regions += 1
+    proof.first[regions] = filled
+    return regions
+
+
+@compiled(void(State, Proof, int64), inner=True)
+def find_vital(state: Any, proof: Any, region: Any) -> None:
+    """Writes the chains to which a region is vital: all its empty points are their liberties."""
+    heads = proof.vital[region]
+    for k in range(4):
+        heads[k] = 0
+    met = False
+    for i in range(proof.first[region], proof.first[region + 1]):
+        cell = int64(proof.cells[i])
+        if state.colour[cell] != EMPTY:
+            continue
+        if not met:  # a chain that is not here is not at every empty point
+            for d in range(4):
+                q = neighbour(state, cell, d)
+                h = state.head[q]
+                own = state.colour[q] != EMPTY and state.colour[q] != BORDER and proof.region[q] < 0
+                if own and h != heads[0] and h != heads[1] and h != heads[2]:
+                    heads[d] = h
+            met = True
+        else:
+            for k in range(4):
+                if heads[k] != 0 and not touches(state, cell, heads[k]):
+                    heads[k] = 0
+
+
+@compiled(types.boolean(State, Proof, int64, int64), inner=True)
+def has_two_eyes(state: Any, proof: Any, region: Any, colour: Any) -> Any:
+    """Whether the other side might make two eyes in a region: two of its points that touch neither stones of ``colour`` nor each other.
+
+    True as well for a region that has no stone of the colour around it.
+    """
+    inner = 0
+    walls = 0
+    last = int64(0)
+    for i in range(proof.first[region], proof.first[region + 1]):
+        cell = int64(proof.cells[i])
+        free = True
+        for d in range(4):
+            if state.colour[neighbour(state, cell, d)] == colour:
+                free = False
+        if not free:
+            walls += 1
+            continue
+        inner += 1
+        if inner > 2:
+            return True
+        if inner == 2 and abs(cell - last) != 1 and abs(cell - last) != state.stride:
+            return True
+        last = cell
+    return walls == 0
+
+
+@compiled(void(State, Proof, int64), inner=True)
+def prove_side(state: Any, proof: Any, colour: Any) -> None:
+    """Benson's algorithm for one colour: adds its alive chains and their territory to ``proof.proven``."""
+    first, end = state.stride, (state.size + 1) * state.stride
+    regions = find_regions(state, proof, colour)
+    for r in range(regions):
+        proof.kept[r] = 1
+        find_vital(state, proof, r)
+    for cell in range(first, end):
+        proof.alive[cell] = state.colour[cell] == colour and state.head[cell] == cell
+    changed = True
+    while changed:
+        changed = False
+        for cell in range(first, end):
+            proof.vitals[cell] = 0
+        for r in range(regions):
+            if proof.kept[r]:
+                for k in range(4):
+                    if proof.vital[r, k] != 0:
+                        proof.vitals[proof.vital[r, k]] += 1
+        for cell in range(first, end):
+            if proof.alive[cell] and proof.vitals[cell] < 2:
+                proof.alive[cell] = 0
+                changed = True
+        if changed:
+            for cell in range(first, end):
+                if state.colour[cell] == colour and not proof.alive[state.head[cell]]:
+                    for d in range(4):
+                        r = proof.region[neighbour(state, cell, d)]
+                        if state.colour[neighbour(state, cell, d)] != BORDER and r >= 0:
+                            proof.kept[r] = 0
+    for r in range(regions):
+        if proof.kept[r] and not has_two_eyes(state, proof, r, colour):
+            for i in range(proof.first[r], proof.first[r + 1]):
+                proof.proven[proof.cells[i]] = colour
+    for cell in range(first, end):
+        if state.colour[cell] == colour and proof.alive[state.head[cell]]:
+            proof.proven[cell] = colour
+            proof.stones[cell] = 1
+
+
+@compiled(void(State, Proof))
+def prove(state: Any, proof: Any) -> None:
+    """Writes ``proof.proven`` and ``proof.stones`` of a position."""
+    for cell in range(CELLS):
+        proof.proven[cell] = EMPTY
+        proof.stones[cell] = 0
+    prove_side(state, proof, BLACK)
+    prove_side(state, proof, WHITE)
+
+
+@compiled(void(State, Proof, int8[::1], int8[::1]))
+def prove_points(state: Any, proof: Any, owner: Any, alive: Any) -> None:
+    """``prove`` by points: (N*N,) each."""
+    prove(state, proof)
+    for point in range(len(owner)):
+        owner[point] = proof.proven[cell_of(state, point)]
+        alive[point] = proof.stones[cell_of(state, point)]
+
+
+@compiled(types.boolean(State, Journal, int64, int64), inner=True)
+def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
+    """Whether a legal move gives away its chain for nothing: in atari without a capture, and in a shape that, once captured, leaves
+    room for two eyes.
+
+    What is left, a throw-in or a nakade, may be good: up to three stones, four around a square or in a T, the bulky five and the cross,
+    the rabbity six.
+    """
+    journal.top = 0
+    taken = play(state, journal, cell, colour)
+    head = state.head[cell]
+    stones = int64(state.stones[head])
+    away = taken == 0 and state.libs[head] == 1 and stones > 3
+    if away and stones <= 6:
+        pairs = 0  # of neighbouring stones
+        most = 0  # neighbours of one stone
+        s = int64(cell)
+        while True:
+            degree = 0
+            for d in range(4):
+                degree += state.colour[neighbour(state, s, d)] == colour
+            pairs += degree
+            most = max(most, degree)
+            s = int64(state.next[s])
+            if s == cell:
+                break
+        pairs //= 2
+        if stones == 4:
+            away = pairs != 4 and most != 3
+        elif stones == 5:
+            away = pairs != 5 and most != 4
+        else:
+            away = pairs != 6 or most != 4
+    take_back(state, journal)
+    return away
+
+
+@compiled(void(State[::1], Journal, Reader, Tracker, int64[::1], int8[::1], int64[::1], uint16[:, ::1], uint8[:, ::1]))
+def encode_all(
+    states: Any, journal: Any, reader: Any, tracker: Any, active: Any, to_play: Any, symmetries: Any, tables: Any, planes: Any
+) -> None:
+    """Writes the planes of the boards ``active`` (A,), each under its symmetry: (A, P*N*N)."""
+    for a in range(len(active)):
+        k = active[a]
+        forget(tracker, states[k])
+        write_codes(states[k], journal, reader, tracker, to_play[k], planes.shape[1] // tables.shape[1])
+        expand(states[k], tracker, tables[symmetries[k]], planes[a])
+
+
+@compiled(float64(uint64[::1], int64), inner=True)
+def draw_number(seeds: Any, k: Any) -> Any:
+    """A number in [0, 1) from the k-th row of numbers (splitmix64; Steele, Lea and Flood 2014)."""
+    seeds[k] += uint64(0x9E3779B97F4A7C15)
+    z = seeds[k]
+    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+    z ^= z >> uint64(31)
+    return float64(z >> uint64(11)) * 2.0**-53
+
+
+@compiled(void(State[::1], Journal, Proof, int64[::1], int8[::1], int8[::1], uint64[::1], int64[::1], uint16[:, ::1], float32[:, ::1]))
+def turn_all(
+    states: Any,
+    journal: Any,
+    proof: Any,
+    active: Any,
+    to_play: Any,
+    passes: Any,
+    seeds: Any,
+    symmetries: Any,
+    tables: Any,
+    logits: Any,
+) -> None:
+    """One turn on each of the boards ``active``: a move drawn by its probability, or a pass where none is left.
+
+    ``logits`` (A, N*N) are under the symmetries of ``encode_all``.
+    """
+    points = logits.shape[1]
+    legal, sensible, weight = np.empty(points, np.int8), np.empty(points, np.int8), np.empty(points, np.float64)
+    for a in range(len(active)):
+        k = active[a]
+        state, colour, table = states[k], int64(to_play[k]), tables[symmetries[k]]
+        prove(state, proof)
+        masks(state, journal, colour, legal, sensible)
+        best = -1e30
+        for i in range(points):
+            if sensible[table[i]]:
+                best = max(best, float64(logits[a, i]))
+        for i in range(points):
+            point = table[i]
+            weight[point] = 0.0
+            if sensible[point] and proof.proven[cell_of(state, point)] == EMPTY:
+                weight[point] = math.exp(max(float64(logits[a, i]) - best, -500.0))
+        move = int64(0)
+        while True:
+            total = 0.0
+            for point in range(points):
+                total += weight[point]
+            if total == 0.0:
+                break
+            rest = draw_number(seeds, k) * total
+            chosen = -1
+            for point in range(points):
+                if weight[point] > 0.0:
+                    chosen = point
+                    rest -= weight[point]
+                    if rest < 0.0:
+                        break
+            cell = cell_of(state, chosen)
+            if not throws_away(state, journal, cell, colour):
+                move = cell
+                break
+            weight[chosen] = 0.0
+        advance(state, journal, move, colour)
+        passes[k] = passes[k] + 1 if move == 0 else 0
+        to_play[k] = -colour
+
+
+@compiled(void(State[::1], Proof, int8[:, ::1]))
+def count_all(states: Any, proof: Any, owners: Any) -> None:
+    """Whose each point is when all stones on the boards are taken as alive but those in proven territory: (K, N*N)."""
+    for k in range(len(states)):
+        state = states[k]
+        prove(state, proof)
+        for cell in range(state.stride, (state.size + 1) * state.stride):
+            if state.colour[cell] == BLACK or state.colour[cell] == WHITE:
+                owners[k, point_of(state, cell)] = state.colour[cell]
+        # Regions of empty points.
+        first, end = state.stride, (state.size + 1) * state.stride
+        for cell in range(first, end):
+            proof.region[cell] = -1
+        for start in range(first, end):
+            if state.colour[start] != EMPTY or proof.region[start] >= 0:
+                continue
+            proof.cells[0] = start
+            proof.region[start] = 1
+            read, filled = 0, 1
+            black = white = False
+            while read < filled:
+                cell = int64(proof.cells[read])
+                read += 1
+                for d in range(4):
+                    q = neighbour(state, cell, d)
+                    c = state.colour[q]
+                    if c == EMPTY:
+                        if proof.region[q] < 0:
+                            proof.region[q] = 1
+                            proof.cells[filled] = q
+                            filled += 1
+                    elif c == BLACK:
+                        black = True
+                    elif c == WHITE:
+                        white = True
+            owner = EMPTY if black == white else BLACK if black else WHITE
+            for i in range(filled):
+                owners[k, point_of(state, proof.cells[i])] = owner
+        for cell in range(first, end):
+            if proof.proven[cell] != EMPTY:
+                owners[k, point_of(state, cell)] = proof.proven[cell]
+
+
+class Thinker(Protocol):
+    """What playouts want of a policy: ``policy.Policy`` has it."""
+
+    planes: str
+
+    def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor: ...
+
+
+def new_proof() -> Any:
+    return np.zeros(1, dtype=PROOF)[0]
+
+
+def proven(board: Board) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """What no play can change: (N, N) int8, the colour whose point it is or 0; and (N, N) bool, the stones among these."""
+    size = board.size
+    both = np.empty((2, size * size), dtype=np.int8)
+    prove_points(board.state, new_proof(), both[0], both[1])
+    return both[0].reshape(size, size), both[1].reshape(size, size).astype(np.bool_)
+
+
+def play_out(policy: Thinker, board: Board, *, playouts: int = GLANCE, start: int = 0, limit: int | None = None) -> npt.NDArray[np.int8]:
+    """Plays the board out: (K, N, N) int8, whose each point is at the end of each playout, 0 where it is nobody's.
+
+    Moves are drawn by the policy's probabilities, each playout under one of the eight symmetries, out of those that are legal, fill no
+    own true eye, are in nobody's proven territory, and give no chain away; where there is none the side passes, and two passes end the
+    playout, or ``limit`` turns (2·N·N). Black and White begin in turn, whoever is to play. What is drawn follows from the position and
+    the number of the playout, which counts from ``start``.
+    """
+    size = board.size
+    chosen, space, proof = plane_set(policy.planes), workspace(), new_proof()
+    states = np.empty(playouts, dtype=STATE)
+    states[:] = board.state
+    numbers = np.arange(start, start + playouts)
+    tables = symmetry.tables(size)
+    to_play = np.where(numbers % 2 == 0, BLACK, WHITE).astype(np.int8)
+    position = int(board.state["zobrist"])
+    seeds = np.array([np.random.SeedSequence((position, int(k))).generate_state(1, np.uint64)[0] for k in numbers], dtype=np.uint64)
+    symmetries = numbers % symmetry.COUNT
+    active, passes = np.arange(playouts), np.zeros(playouts, dtype=np.int8)
+    for _ in range(2 * size * size if limit is None else limit):
+        if not len(active):
+            break
+        planes = np.empty((len(active), chosen.planes * size * size), dtype=np.uint8)
+        encode_all(states, space.journal, space.reader, space.tracker, active, to_play, symmetries, tables, planes)
+        views = torch.from_numpy(planes.view(chosen.dtype).reshape(len(active), chosen.planes, size, size))
+        logits = policy.log_probabilities(views).float().cpu().numpy()  # (A, N*N)
+        turn_all(states, space.journal, proof, active, to_play, passes, seeds, symmetries, tables, logits)
+        active = active[passes[active] < 2]
+    owners = np.empty((playouts, size * size), dtype=np.int8)
+    count_all(states, proof, owners)
+    return owners.reshape(playouts, size, size)
+
+
+def ownership(policy: Thinker, board: Board, *, playouts: int = GLANCE) -> npt.NDArray[np.float32]:
+    """(N, N) float32: the share of ``play_out``'s playouts in which a point is Black's, less that in which it is White's; -1 to 1."""
+    owners: npt.NDArray[np.float32] = play_out(policy, board, playouts=playouts).mean(axis=0, dtype=np.float32)
+    return owners
+
+
+def _around(size: int) -> list[list[int]]:
+    """The neighbours of each point."""
+    grid = np.pad(np.arange(size * size).reshape(size, size), 1, constant_values=-1)
+    sides = np.stack([grid[:-2, 1:-1], grid[1:-1, :-2], grid[1:-1, 2:], grid[2:, 1:-1]], axis=-1).reshape(-1, 4)
+    return [[q for q in four if q >= 0] for four in sides.tolist()]
+
+
+def _spread(points: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(N, N): the points beside the given ones, and these."""
+    wide = points.copy()
+    wide[1:] |= points[:-1]
+    wide[:-1] |= points[1:]
+    wide[:, 1:] |= points[:, :-1]
+    wide[:, :-1] |= points[:, 1:]
+    return wide
+
+
+def _connected(chosen: npt.NDArray[np.bool_], around: list[list[int]]) -> list[list[int]]:
+    """The connected sets of the chosen points (N*N,)."""
+    left = set(np.flatnonzero(chosen).tolist())
+    found = []
+    for start in sorted(left):
+        if start not in left:
+            continue
+        left.discard(start)
+        points = [start]
+        for point in points:
+            for q in around[point]:
+                if q in left:
+                    left.discard(q)
+                    points.append(q)
+        found.append(points)
+    return found
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A position judged by what the rules prove and by how its playouts ended (``judge``). All arrays are (N, N)."""
+
+    stones: npt.NDArray[np.int8]
+    captures: dict[int, int]  # stones captured so far, by the colour that captured them
+    ownership: npt.NDArray[np.float32]  # -1 to 1, what is proven being -1 or 1; for stones the mean of their chain
+    dead: npt.NDArray[np.bool_]  # stones of dead chains
+    seki: npt.NDArray[np.bool_]  # stones alive in seki
+    owner: npt.NDArray[np.int8]  # whose each point is by area; 0: nobody's
+    open: npt.NDArray[np.bool_]  # empty points of regions with living stones of both colours around, without the liberties of a seki
+    no_territory: npt.NDArray[np.bool_]  # points that count for nobody where only territory counts: those of sekis
+    scores: npt.NDArray[np.int64]  # (K,): Black's area less White's at the end of each playout
+
+    def lead(self, komi: float = 0.0, *, rules: Rules = "area") -> float:
+        """Black's points less White's and komi.
+
+        ``area`` counts living stones and the points they surround (Chinese rules); ``territory`` counts the empty points and dead stones
+        surrounded by one side, but none of a seki, and the prisoners: captured stones and dead ones (Japanese rules).
+        """
+        if rules == "area":
+            return float(self.owner.sum(dtype=np.int64)) - komi
+        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory
+        territory = self.owner[counted].sum(dtype=np.int64)
+        dead = -self.stones[self.dead].sum(dtype=np.int64)
+        return float(territory + dead + self.captures[BLACK] - self.captures[WHITE]) - komi
+
+    def chains(self, status: Status) -> list[list[int]]:
+        """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
+        chosen = {"alive": ~self.dead & ~self.seki, "dead": self.dead, "seki": self.seki}[status] & (self.stones != EMPTY)
+        around = _around(len(self.stones))
+        found = [chain for colour in (BLACK, WHITE) for chain in _connected((chosen & (self.stones == colour)).ravel(), around)]
+        return sorted(found)
+
+    @property
+    def unsettled(self) -> npt.NDArray[np.bool_]:
+        """(N, N) bool: the empty points where something may still be won or lost.
+
+        These are points whose owner the playouts do not agree on, points of open borders where they do not agree quite, and the points
+        around chains that are neither surely alive nor surely dead. The liberties and eyes of a seki, and what is proven, are settled.
+        """
+        sure = np.abs(self.ownership)
+        free = (self.stones == EMPTY) & ~self.no_territory
+        found: npt.NDArray[np.bool_] = free & (sure < np.where(self.open, SETTLED_BORDER, SETTLED))
+        weak = (self.stones != EMPTY) & (sure < SETTLED) & ~self.seki
+        if weak.any():
+            near = _spread(weak) & free  # liberties
+            found |= near | (_spread(near) & free)
+        return found
+
+    def win_share(self, komi: float) -> float:
+        """The share of the playouts that Black wins, a draw being half a win."""
+        return float(np.mean((np.sign(self.scores - komi) + 1) / 2))
+
+
+def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
+    """Judges a position, best a finished one, by at most so many playouts; fewer where nothing is ``unsettled`` after a round of them.
+
+    Whose turn it is makes no difference; the same position always gets the same judgement.
+    """
+    for judgement in _judgements(policy, board, playouts):
+        if not judgement.unsettled.any():
+            break
+    return judgement
+
+
+def _judgements(policy: Thinker, board: Board, playouts: int) -> Iterator[Judgement]:
+    """The judgement after each ``ROUND`` of playouts."""
+    if playouts < 1:
+        raise GoPolicyError(f"{playouts} playouts tell nothing: 1 or more are wanted")
+    ends = np.empty((0, board.size, board.size), dtype=np.int8)
+    while len(ends) < playouts:
+        more = min(ROUND, playouts - len(ends))
+        ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
+        yield judge_playouts(board, ends)
+
+
+def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
+    """``judge``, with the ends (K, N, N) that the playouts came to (``play_out``)."""
+    size = board.size
+    around = _around(size)
+    stones = board.stones().ravel()
+    ends = owners.reshape(len(owners), size * size)
+    known, safe = (array.ravel() for array in proven(board))
+    own = np.where(known != EMPTY, known, ends.mean(axis=0, dtype=np.float32)).astype(np.float32)
+
+    chains = [(colour, chain) for colour in (BLACK, WHITE) for chain in _connected(stones == colour, around)]
+    chain_at = np.full(size * size, -1)
+    for number, (_, chain) in enumerate(chains):
+        chain_at[chain] = number
+        own[chain] = own[chain].mean()
+    lives = [float(colour * own[chain[0]]) for colour, chain in chains]  # -1 dead to 1 alive
+    is_dead = [life < LIVES for life in lives]
+    empty = stones == EMPTY
+    unfilled = empty & ((ends == EMPTY).mean(axis=0) >= 0.5)
+    while True:
+        # Dead stones lie in a region with living ones of the other side around: where there are none, the one least sure to be dead lives.
+        dead = np.array([chain >= 0 and is_dead[chain] for chain in chain_at])
+        regions = []  # points, and the chains around
+        for region in _connected(empty | dead, around):
+            regions.append((region, {int(chain_at[q]) for p in region for q in around[p] if not (empty[q] or dead[q])}))
+        wrong = set()
+        for region, walls in regions:
+            killers = {chains[k][0] for k in walls}
+            wrong |= {int(chain_at[p]) for p in region if dead[p] and -stones[p] not in killers}
+        if not wrong:
+            break
+        is_dead[max(wrong, key=lambda k: lives[k])] = False
+    owner = np.where(dead, -stones, stones)
+    mixed = np.zeros(size * size, dtype=np.bool_)
+    walled = []  # regions with one colour around
+    for region, walls in regions:
+        colours = {chains[k][0] for k in walls}
+        if len(colours) == 1:
+            owner[region] = colours.pop()
+            walled.append((region, walls))
+        else:
+            mixed[region] = empty[region]
+    owner[mixed] = np.where(np.abs(own[mixed]) >= CLEAR, np.sign(own[mixed]), 0)
+
+    # Seki: living chains of both colours at liberties that neither side fills; and the eyes of these chains.
+    in_seki: set[int] = set()
+    liberties = np.zeros(size * size, dtype=np.bool_)
+    for region in _connected(mixed & unfilled, around):
+        walls = {int(chain_at[q]) for p in region for q in around[p] if not empty[q] and not dead[q] and not safe[q]}
+        if {chains[k][0] for k in walls} == {BLACK, WHITE}:
+            in_seki |= walls
+            liberties[region] = True
+    no_territory = liberties.copy()
+    changed = True
+    while changed:
+        changed = False
+        for region, walls in walled:
+            if walls & in_seki and not no_territory[region[0]]:
+                no_territory[region] = True
+                in_seki |= {k for k in walls if not safe[chains[k][1][0]]}
+                changed = True
+    seki = np.array([int(chain) in in_seki for chain in chain_at])
+    owner[liberties] = EMPTY
+    grid = (size, size)
+    return Judgement(
+        stones=stones.reshape(grid),
+        captures=board.captures,
+        ownership=own.reshape(grid),
+        dead=dead.reshape(grid),
+        seki=seki.reshape(grid),
+        owner=owner.astype(np.int8).reshape(grid),
+        open=(mixed & ~liberties).reshape(grid),
+        no_territory=no_territory.reshape(grid),
+        scores=ends.sum(axis=1, dtype=np.int64),
+    )
+
+
+def worth_playing(
+    policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False
+) -> npt.NDArray[np.bool_]:
+    """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
+
+    As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory, and that costs
+    at most one position. The end is near when the opponent has just passed, and when the board is full enough and the policy not certain
+    of a move; then they are those of them on ``Judgement.unsettled`` points, which costs playouts. With ``cleanup``, for rules or
+    opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
+    """
+    colour = board.to_play if colour is None else colour
+    known, _ = proven(board)
+    sensible = board.sensible_mask(colour)
+    moves: npt.NDArray[np.bool_] = sensible & (known == EMPTY)
+    stones = board.stones()
+    seen = board.copy()
+    seen.to_play = colour
+    if not cleanup:
+        passed = board.moves[-1:] == [(-colour, PASS)]
+        if not moves.any() or (not passed and not _is_late(policy, seen, moves)):
+            return moves
+    for judgement in _judgements(policy, board, playouts):
+        unsettled = moves & judgement.unsettled
+        if not 0 < np.count_nonzero(unsettled) <= FEW:
+            break
+    if cleanup:
+        unsettled |= _spread(judgement.dead & (stones == -colour)) & sensible
+    return unsettled
+
+
+def _is_late(policy: Thinker, board: Board, moves: npt.NDArray[np.bool_]) -> bool:
+    """Whether the end may be near: the board is full enough, and the policy certain of none of these moves (N, N)."""
+    if np.count_nonzero(board.stones()) < LATE * board.size**2:
+        return False
+    logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
+    return bool(logs[0][moves.ravel()].max() < math.log(CERTAIN))
+
+
+def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False) -> bool:
+    """Whether nothing is left that is ``worth_playing``."""
+    return not worth_playing(policy, board, colour=colour, playouts=playouts, cleanup=cleanup).any()
+
+
+def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
+    """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
+
+    Never before there are as many moves as a quarter of the board has points.
+    """
+    colour = board.to_play if colour is None else colour
+    points = board.size**2
+    if board.move_number < points // 4:
+        return False
+    lost: list[float] = []
+    for start in range(0, playouts, 4):  # most positions are not lost: a few playouts show it
+        ends = play_out(policy, board, playouts=min(4, playouts - start), start=start)
+        lost += [float(komi * colour - colour * int(end.sum())) for end in ends]
+        if min(lost) <= 0:
+            return False
+    return float(np.mean(lost)) >= HOPELESS * points
+
+
+class PlayoutScorer:
+    """What the engines ask about the end of a game (``analysis.Scorer``), by playouts of a policy. It remembers the last position.
+
+    ``policy`` is best a small network: a judgement of an opening costs a game's moves, eight times.
+    """
+
+    def __init__(self, policy: Thinker) -> None:
+        self.policy = policy
+        self._position: tuple[int, ...] = ()
+        self._judgement: Judgement | None = None
+
+    def judgement(self, board: Board) -> Judgement:
+        """Of an opening by ``ROUND`` playouts, which give a winrate; later by as many as settle it."""
+        state = board.state
+        position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values())
+        if self._judgement is None or position != self._position:
+            late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
+            self._judgement = judge(self.policy, board, playouts=PLAYOUTS if late else ROUND)
+            self._position = position
+        return self._judgement
+
+    def final_score(self, board: Board, komi: float, rules: str) -> float:
+        """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
+        return self.judgement(board).lead(komi, rules="territory" if rules == "territory" else "area")
+
+    def status(self, board: Board) -> dict[str, list[int]]:
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
+        names: tuple[Status, ...] = ("alive", "dead", "seki")
+        return {name: sorted(point for chain in self.judgement(board).chains(name) for point in chain) for name in names}
+
+    def ownership(self, board: Board) -> npt.NDArray[np.float32]:
+        """(N, N): 1 surely Black's, -1 surely White's."""
+        return self.judgement(board).ownership
+
+    def worth_playing(self, board: Board) -> npt.NDArray[np.bool_]:
+        """(N, N): the moves that may still gain something; none: pass."""
+        return worth_playing(self.policy, board)
+
+    def is_lost(self, board: Board, komi: float) -> bool:
+        """Whether the player to move has lost beyond doubt."""
+        return is_lost(self.policy, board, komi)
+
+    def winrate(self, board: Board, komi: float) -> float:
+        """The share of playouts that Black wins."""
+        return self.judgement(board).win_share(komi)

@@ -1,0 +1,220 @@
+"""Compare final scores and dead stones with GNU Go's, on finished games.
+
+    python scripts/check_scoring.py data/gnugo-selfplay.tar.gz                       # 200 games: about a quarter of an hour on one core
+    python scripts/check_scoring.py data/gnugo-selfplay.tar.gz --games 20 --playouts 8 --json
+    python scripts/check_scoring.py kgs/ --recorded --every 20 --games 100           # against the results that people counted
+
+Of games that ended by two passes GNU Go is asked for ``final_score`` and ``final_status_list dead``, by Chinese rules, and its
+answers are compared with those of gopolicy. With ``--recorded`` the result in the game's file is what counts, in games whose result
+is a number of points: there rules are often Japanese, so area and territory are both counted and compared.
+Exit status: 0 where the scores of 90 % of the games are within 2 points and 95 % of the stones have the status that GNU Go gives them,
+1 where not, 2 where nothing could be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gopolicy import archives, scoring
+from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
+from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.policy import Policy, load
+from gopolicy.sgf import GameRecord, read_sgf
+
+NEAR = 2.0  # points
+WANTED_SCORES, WANTED_STONES = 0.9, 0.95
+_RESULT = re.compile(r"([BW])\+(\d+(?:\.\d+)?)")
+
+
+@dataclass
+class Compared:
+    """One game: leads of Black with komi, and the stones whose status differs."""
+
+    game: str
+    referee: float  # Black's lead as GNU Go or the record has it
+    area: float
+    territory: float
+    stones: int = 0
+    differing: list[str] = field(default_factory=list)  # vertices of stones
+    seconds: float = 0.0  # of the judgement
+
+    def near(self) -> bool:
+        return abs(self.area - self.referee) <= NEAR
+
+
+class RefereeError(GoPolicyError):
+    """GNU Go cannot be asked, or does not understand."""
+
+
+def lead_of(result: str) -> float | None:
+    """``B+3.5`` → 3.5, ``W+2`` → -2, ``0`` → 0; None for a result without points."""
+    if result in ("0", "Draw"):
+        return 0.0
+    match = _RESULT.fullmatch(result)
+    return None if match is None else float(match[2]) * (1 if match[1] == "B" else -1)
+
+
+def ask_gnugo(program: str, record: GameRecord) -> tuple[float, set[int]]:
+    """Black's lead and the points of the dead stones, as GNU Go has them for the end of a game."""
+    stones = [*record.setup, *record.moves]
+    plays = [f"play {'black' if colour == BLACK else 'white'} {point_to_gtp(point, record.size)}" for colour, point in stones]
+    questions = [f"boardsize {record.size}", "clear_board", f"komi {record.komi}", *plays, "final_score", "final_status_list dead", "quit"]
+    command = [program, "--mode", "gtp", "--level", "1", "--seed", "1", "--chinese-rules"]
+    done = subprocess.run(command, input="\n".join(questions) + "\n", capture_output=True, text=True, timeout=300, check=False)
+    answers = [answer.strip() for answer in done.stdout.split("\n\n") if answer.strip()]
+    if len(answers) != len(questions) or not all(answer.startswith("=") for answer in answers):
+        wrong = next((answer for answer in answers if not answer.startswith("=")), "nothing more")
+        raise RefereeError(f"{record.name}: GNU Go answered {wrong!r} after {len(answers)} of {len(questions)} commands")
+    lead = lead_of(answers[-3][1:].strip())
+    if lead is None:
+        raise RefereeError(f"{record.name}: GNU Go gave the score {answers[-3]!r}")
+    return lead, {point_from_gtp(vertex, record.size) for vertex in answers[-2][1:].split()}
+
+
+def compare(policy: Policy, record: GameRecord, playouts: int, gnugo: str | None) -> Compared:
+    board = record.position(len(record.moves) + 1)
+    began = time.perf_counter()
+    judgement = scoring.judge(policy, board, playouts=playouts)
+    seconds = time.perf_counter() - began
+    area, territory = judgement.lead(record.komi), judgement.lead(record.komi, rules="territory")
+    if gnugo is None:
+        lead = lead_of(record.result)
+        assert lead is not None
+        return Compared(record.name, lead, area, territory, seconds=seconds)
+    lead, dead = ask_gnugo(gnugo, record)
+    stones = np.flatnonzero(board.stones().ravel() != EMPTY).tolist()
+    differing = [point for point in stones if (point in dead) != bool(judgement.dead.ravel()[point])]
+    return Compared(record.name, lead, area, territory, len(stones), [point_to_gtp(point, record.size) for point in differing], seconds)
+
+
+def finished_games(paths: list[Path], every: int, recorded: bool) -> Iterator[GameRecord]:
+    """The games that ended by two passes, or with ``recorded`` with a counted result; one file in ``every``, chosen by its name."""
+    for item in archives.members(paths):
+        if isinstance(item, archives.Refused):
+            print(f"{item.name} is left out: {item.reason}", file=sys.stderr)
+            continue
+        if crc32(item.name.encode("utf-8", "surrogateescape")) % every:
+            continue
+        try:
+            record = read_sgf(item.data, name=item.name)
+        except SgfError:
+            continue
+        passed = [point for _, point in record.moves[-2:]] == [PASS, PASS]
+        counted = lead_of(record.result) is not None and len(record.moves) >= 100
+        if (counted if recorded else passed) and not np.isnan(record.komi):
+            yield record
+
+
+def figures(games: list[Compared], recorded: bool) -> dict[str, object]:
+    stones, differing = sum(game.stones for game in games), sum(len(game.differing) for game in games)
+    seconds = [game.seconds for game in games]
+    told: dict[str, object] = {
+        "games": len(games),
+        "area_near": sum(game.near() for game in games),
+        "area_same": sum(abs(game.area - game.referee) < 0.01 for game in games),
+        "seconds_median": round(statistics.median(seconds), 2),
+        "seconds_longest": round(max(seconds), 2),
+    }
+    if recorded:
+        told["territory_near"] = sum(abs(game.territory - game.referee) <= NEAR for game in games)
+        told["either_near"] = sum(min(abs(game.territory - game.referee), abs(game.area - game.referee)) <= NEAR for game in games)
+        told["same_winner"] = sum(np.sign(game.territory) == np.sign(game.referee) for game in games)
+    else:
+        told["stones"], told["stones_same"] = stones, stones - differing
+        told["same_winner"] = sum(np.sign(game.area) == np.sign(game.referee) for game in games)
+    return told
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files")
+    parser.add_argument("--games", type=int, default=200, help="stop after so many games")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take one file in N, chosen by its name")
+    parser.add_argument("--recorded", action="store_true", help="compare with the recorded results of counted games, not with GNU Go")
+    parser.add_argument("--playouts", type=int, default=scoring.PLAYOUTS)
+    parser.add_argument("--weights", default="default", metavar="FILE")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the network")
+    parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
+    parser.add_argument("--log", type=Path, help="write a line of JSON for every game")
+    parser.add_argument("--json", action="store_true", help="the figures as one line of JSON")
+    args = parser.parse_args()
+    gnugo = None
+    if not args.recorded:
+        gnugo = shutil.which(args.gnugo) or shutil.which(args.gnugo, path="/usr/games")
+        if gnugo is None:
+            print(f"there is no program {args.gnugo!r}: install GNU Go, name it with --gnugo, or compare with --recorded", file=sys.stderr)
+            return 2
+
+    compared: list[Compared] = []
+    log = args.log.open("w", encoding="utf-8") if args.log else None
+    try:
+        policy = load(args.weights, threads=args.threads)
+        with tqdm(total=args.games, unit="game", mininterval=5) as progress:
+            for record in finished_games(args.archives, args.every, args.recorded):
+                if len(compared) >= args.games:
+                    break
+                game = compare(policy, record, args.playouts, gnugo)
+                compared.append(game)
+                if log:
+                    log.write(json.dumps(asdict(game)) + "\n")
+                    log.flush()
+                differs = not game.near() if gnugo else min(abs(game.area - game.referee), abs(game.territory - game.referee)) > NEAR
+                if differs:
+                    progress.write(f"{game.game}: {game.referee:+g}, here {game.area:+g} ({game.territory:+g} by territory)", sys.stderr)
+                progress.update()
+    except GoPolicyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    finally:
+        if log:
+            log.close()
+    if not compared:
+        print("no finished game was found", file=sys.stderr)
+        return 2
+
+    told = figures(compared, args.recorded)
+    count = len(compared)
+    names = {
+        "area_near": f"area score within {NEAR:g} points",
+        "area_same": "area score the same",
+        "territory_near": f"territory score within {NEAR:g} points",
+        "either_near": "one of the two within that",
+        "same_winner": "the same winner",
+    }
+    shares = {name: int(str(told[name])) for name in names if name in told}
+    if args.json:
+        print(json.dumps(told))
+    else:
+        referee = "the recorded result" if args.recorded else "GNU Go"
+        print(f"{count} finished games against {referee}; a judgement of {args.playouts} playouts took {told['seconds_median']} s (median)")
+        for name, value in shares.items():
+            print(f"  {names[name]:<32} {value:>6,} of {count:,}  {value / count:7.1%}")
+        if not args.recorded:
+            same, stones = int(str(told["stones_same"])), int(str(told["stones"]))
+            print(f"  {'dead or alive as it says, stones':<32} {same:>6,} of {stones:,}  {same / stones:7.2%}")
+    if args.recorded:
+        return 0 if shares["either_near"] >= WANTED_SCORES * count else 1
+    stones, same = int(str(told["stones"])), int(str(told["stones_same"]))
+    return 0 if shares["area_near"] >= WANTED_SCORES * count and same >= WANTED_STONES * stones else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

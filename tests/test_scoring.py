@@ -1,0 +1,506 @@
+"""Scoring: what is proven against Benson's definitions and a hostile opponent, counted boards, dead stones, seki, and when to pass."""
+
+from __future__ import annotations
+
+import random
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import gopolicy
+from gopolicy import scoring, symmetry
+from gopolicy.board import Board
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp
+from gopolicy.sgf import read_sgf
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
+
+
+class Uniform:
+    """A policy that finds all points as likely. ``asked``: how many positions it was shown."""
+
+    planes = "stones1"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+        self.asked += len(planes)
+        points = planes.shape[-1] ** 2
+        return torch.full((len(planes), points), -float(np.log(points)))
+
+
+class Fond(Uniform):
+    """A policy that wants to play at one vertex of a 19x19 board, and nowhere else."""
+
+    def __init__(self, vertex: str) -> None:
+        super().__init__()
+        self.point = point_from_gtp(vertex, 19)
+
+    def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+        logs = super().log_probabilities(planes) - 10
+        logs[:, self.point] = -0.01
+        return logs
+
+
+@pytest.fixture(scope="module")
+def policy() -> gopolicy.Policy:
+    return gopolicy.load(precision="float32")
+
+
+def board_of(picture: str) -> Board:
+    """The board of a picture: ``X`` black, ``O`` white, ``x`` and ``o`` stones that are dead or not proven, all else empty."""
+    rows = [line.split() for line in picture.strip().splitlines()]
+    size = len(rows)
+    assert all(len(row) == size for row in rows), "the picture is not square"
+    letters = [letter for row in rows for letter in row]
+    board = Board(size, superko=False)
+    board.setup(
+        black=[point for point, letter in enumerate(letters) if letter in "Xx"],
+        white=[point for point, letter in enumerate(letters) if letter in "Oo"],
+    )
+    return board
+
+
+def at(picture: str, letters: str) -> npt.NDArray[np.bool_]:
+    return np.array([[letter in letters for letter in line.split()] for line in picture.strip().splitlines()])
+
+
+# ---- what the rules prove --------------------------------------------------------------------------------------------
+
+# X: proven black stones, x: black stones that are not proven; b: proven black points (b: empty, w: white stones there). Same for O, o.
+PROVEN = {
+    "two eyes": """
+        b X b X o .
+        X X X X o .
+        o o o o o .
+        . . . . . .
+        . . . . . .
+        . . . . . .
+    """,
+    "one eye": """
+        . x o . . .
+        x x o . . .
+        o o o . . .
+        . . . . . .
+        . . . . . .
+        . . . . . .
+    """,
+    "a false eye": """
+        . x . x o
+        x x x o o
+        . . . . .
+        . . . . .
+        . . . . .
+    """,
+    "chains alive together: an eye each, and one that they share": """
+        b X X w b
+        X X b X X
+        o o X X b
+        . o X X X
+        . o . . .
+    """,
+    "a big eye that has a point inside": """
+        x x x x .
+        x . . . x
+        x . . . x
+        x . . . x
+        x x x x x
+    """,
+    "an eye of three points in a corner: the corner is no liberty": """
+        . . x . .
+        x x x x .
+        o o o x x
+        . . o o o
+        . . . . .
+    """,
+    "but an opponent's stone there is no eye": """
+        b b X b w
+        X X X X b
+        o o o X X
+        . . o o o
+        . . . . .
+    """,
+    "stones in the eyes": """
+        w b X b X o
+        X X X w X o
+        o o X b X o
+        . o X X X o
+        . o o o o o
+        . . . . . .
+    """,
+    "seki": """
+        x x x . o X b X b
+        x x x . o X X X X
+        o o o o o X X X X
+        X X X X X X X X X
+        O O O O O O O O O
+        a O a O a O a O a
+        O O O O O O O O O
+        O O O O O O O O O
+        a a a a a a a a a
+    """,
+    "room for one eye is proven, room for two is not": """
+        b X b X b b b
+        X X X X b b b
+        X b b b X X X
+        X b b X b b X
+        X X X X X X X
+        . . . . . . .
+        . . . . . . .
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROVEN)
+def test_proven_diagrams(name: str) -> None:
+    picture = PROVEN[name]
+    board = board_of(picture.replace("w", "o"))
+    owner, alive = scoring.proven(board)
+    expected = at(picture, "Xbw").astype(np.int8) - at(picture, "Oa")
+    assert np.array_equal(owner, expected), f"{board}\n{owner}"
+    assert np.array_equal(alive, at(picture, "XO"))
+
+
+def neighbours(point: int, size: int) -> list[int]:
+    row, column = divmod(point, size)
+    near = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+    return [r * size + c for r, c in near if 0 <= r < size and 0 <= c < size]
+
+
+def parts(points: set[int], size: int) -> list[frozenset[int]]:
+    """Connected parts of a set of points."""
+    found = []
+    left = set(points)
+    while left:
+        part, edge = set(), {left.pop()}
+        while edge:
+            part |= edge
+            edge = {q for p in edge for q in neighbours(p, size) if q in left and q not in part}
+        left -= part
+        found.append(frozenset(part))
+    return found
+
+
+def plainly_proven(stones: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """``scoring.proven`` word by word as Benson (1976) defines it, and room for two eyes by trying all pairs of points."""
+    size = len(stones)
+    flat = stones.ravel()
+    owner, alive = np.zeros(size * size, np.int8), np.zeros(size * size, np.bool_)
+    for colour in (BLACK, WHITE):
+        own = {p for p in range(size * size) if flat[p] == colour}
+        chains = set(parts(own, size))
+        regions = set(parts(set(range(size * size)) - own, size))
+
+        def touching(region: frozenset[int], chains: set[frozenset[int]]) -> set[frozenset[int]]:
+            return {chain for chain in chains if any(q in chain for p in region for q in neighbours(p, size))}
+
+        def is_vital(region: frozenset[int], chain: frozenset[int]) -> bool:
+            return all(any(q in chain for q in neighbours(p, size)) for p in region if flat[p] == EMPTY)
+
+        all_chains = set(chains)
+        while True:
+            living = {chain for chain in chains if sum(is_vital(region, chain) for region in regions) >= 2}
+            kept = {region for region in regions if touching(region, all_chains) <= living}
+            if living == chains and kept == regions:
+                break
+            chains, regions = living, kept
+        for chain in chains:
+            owner[list(chain)], alive[list(chain)] = colour, True
+        for region in regions:
+            inner = [p for p in region if not any(q in own for q in neighbours(p, size))]
+            two_eyes = any(q != p and q not in neighbours(p, size) for p in inner for q in inner)
+            if touching(region, chains) and not two_eyes:
+                owner[list(region)] = colour
+    return owner.reshape(size, size), alive.reshape(size, size)
+
+
+def random_position(size: int, rng: random.Random, turns: int) -> Board:
+    """Random moves that fill no own eye: towards the end there are many living chains."""
+    board = Board(size, superko=False)
+    passes = 0
+    while len(board.moves) < turns and passes < 2:
+        moves = np.flatnonzero(board.sensible_mask()).tolist()
+        board.play(rng.choice(moves) if moves else PASS)
+        passes = 0 if moves else passes + 1
+    return board
+
+
+def positions() -> list[Board]:
+    rng = random.Random(4)
+    sizes = [2, 3, 4, 5, 6, 7, 8, 9, 11, 13] * 12 + [19, 25] * 2
+    return [random_position(size, rng, rng.randrange(size * size, 3 * size * size)) for size in sizes]
+
+
+def test_proven_is_what_the_definition_says() -> None:
+    proven = 0
+    for board in positions():
+        owner, alive = scoring.proven(board)
+        plain_owner, plain_alive = plainly_proven(board.stones())
+        assert np.array_equal(owner, plain_owner), f"{board}\n{owner}"
+        assert np.array_equal(alive, plain_alive), f"{board}"
+        proven += int(alive.any())
+    assert proven > 60, "the positions show something"
+
+
+def test_proven_turned_and_with_colours_exchanged() -> None:
+    for board in positions()[:40]:
+        owner, alive = scoring.proven(board)
+        for k in range(symmetry.COUNT):
+            turned = symmetry.apply(board.stones(), k)
+            other = Board(board.size, superko=False)
+            other.setup(black=np.flatnonzero(turned == WHITE).tolist(), white=np.flatnonzero(turned == BLACK).tolist())
+            turned_owner, turned_alive = scoring.proven(other)
+            assert np.array_equal(turned_owner, -symmetry.apply(owner, k))
+            assert np.array_equal(turned_alive, symmetry.apply(alive, k))
+
+
+def test_nothing_proven_is_ever_lost_to_an_opponent_who_plays_alone() -> None:
+    rng = random.Random(5)
+    attacked = 0
+    for board in positions():
+        for colour in (BLACK, WHITE):
+            owner, alive = scoring.proven(board)
+            alive = alive & (owner == colour)
+            if not alive.any():
+                continue
+            attacked += 1
+            enemy = board.copy()
+            for _ in range(2 * board.size**2):
+                moves = np.flatnonzero(enemy.legal_mask(-colour)).tolist()
+                if not moves:
+                    break
+                inside = [point for point in moves if owner.ravel()[point] == colour]  # these first: they could do harm
+                enemy.play(rng.choice(inside if inside and rng.random() < 0.7 else moves), -colour)
+                enemy.play(PASS, colour)
+                now, _ = scoring.proven(enemy)
+                assert (enemy.stones()[alive] == colour).all(), f"{board}\n{enemy}"
+                assert (now[owner == colour] == colour).all(), f"{board}\n{enemy}"
+    assert attacked > 80
+
+
+# ---- playouts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", range(2, 26))
+def test_playouts_of_all_sizes(size: int) -> None:
+    board = random_position(size, random.Random(size), size * size)
+    ends = scoring.play_out(Uniform(), board, playouts=3)
+    assert ends.shape == (3, size, size)
+    assert set(np.unique(ends)) <= {-1, 0, 1}
+    owner, _ = scoring.proven(board)
+    assert (ends[:, owner != EMPTY] == owner[owner != EMPTY]).all()
+
+
+def test_ends_of_playouts_are_counted_boards() -> None:
+    """A playout of no turn is the position itself, counted as Tromp and Taylor's rules do, but for what is proven."""
+    for board in positions()[:60]:
+        counted = scoring.play_out(Uniform(), board, playouts=1, limit=0)[0]
+        stones, size = board.stones().ravel(), board.size
+        expected = stones.copy()
+        for region in parts({p for p in range(size * size) if stones[p] == EMPTY}, size):
+            colours = {int(stones[q]) for p in region for q in neighbours(p, size)} - {EMPTY}
+            expected[list(region)] = colours.pop() if len(colours) == 1 else EMPTY
+        owner, _ = scoring.proven(board)
+        assert np.array_equal(counted, np.where(owner != EMPTY, owner, expected.reshape(size, size))), board
+
+
+def test_the_same_position_has_the_same_ownership() -> None:
+    board = random_position(9, random.Random(1), 40)
+    first = scoring.ownership(Uniform(), board)
+    np.random.seed(3)
+    torch.manual_seed(3)
+    assert np.array_equal(first, scoring.ownership(Uniform(), board.copy()))
+    assert np.abs(first).max() <= 1
+    assert first.dtype == np.float32
+    ends = scoring.play_out(Uniform(), board, playouts=8)
+    later = scoring.play_out(Uniform(), board, playouts=4, start=4)
+    assert np.array_equal(ends[4:], later), "the first and the later playouts do not depend on each other"
+    assert not np.array_equal(ends[:4], later)
+    board.to_play = -board.to_play
+    assert np.array_equal(ends, scoring.play_out(Uniform(), board, playouts=8)), "whose turn it is makes no difference"
+    with pytest.raises(gopolicy.GoPolicyError, match="1 or more"):
+        scoring.judge(Uniform(), board, playouts=0)
+
+
+# ---- dead stones, score, seki ----------------------------------------------------------------------------------------
+
+FINISHED = """
+    . X . X O . O . .
+    X X X X O O O O O
+    . . . X O . . . .
+    . . . X O . . . .
+    . o . X O . x . .
+    . . . X O . . . .
+    . . . X O . . . .
+    . . . X O . . . .
+    . . . X O . . . .
+"""  # black has 36 points of area, white 45; two prisoners, 23 and 31 points of territory
+DAME = """
+    . X X . O O .
+    X X X . O O O
+    . X X . O . O
+    X X X . O O O
+    . . X . O . .
+    . . X . O . .
+    . . X . O . .
+"""
+
+
+def test_a_finished_board_is_counted() -> None:
+    board = board_of(FINISHED)
+    ends = np.where(np.arange(9) < 4, BLACK, WHITE) * np.ones((4, 9, 1), dtype=np.int8)
+    judgement = scoring.judge_playouts(board, ends.astype(np.int8))
+    assert np.array_equal(judgement.dead, at(FINISHED, "xo"))
+    assert not judgement.seki.any()
+    assert judgement.lead() == 36 - 45
+    assert judgement.lead(6.5) == 36 - 45 - 6.5
+    assert judgement.lead(rules="territory") == (23 + 1) - (31 + 1)
+    assert judgement.chains("dead") == [[4 * 9 + 1], [4 * 9 + 6]]
+    assert len(judgement.chains("alive")) == 2
+    assert judgement.chains("seki") == []
+    assert not judgement.unsettled.any()
+    assert judgement.win_share(-8.5) == 0
+    assert judgement.win_share(-9) == 0.5
+    assert judgement.win_share(-9.5) == 1
+
+
+def test_captured_stones_count_as_territory_rules_have_it() -> None:
+    board = board_of(FINISHED)
+    board.play("C6", BLACK)
+    board.play("B6", BLACK)
+    board.play("A5", BLACK)
+    board.play("C5", BLACK)
+    board.play("B4", BLACK)  # takes the dead stone: five moves in the own territory
+    ends = np.where(np.arange(9) < 4, BLACK, WHITE) * np.ones((4, 9, 1), dtype=np.int8)
+    judgement = scoring.judge_playouts(board, ends.astype(np.int8))
+    assert judgement.lead() == -9
+    assert judgement.lead(rules="territory") == -8 - 5
+
+
+def test_a_network_counts_a_finished_board(policy: gopolicy.Policy) -> None:
+    judgement = scoring.judge(policy, board_of(FINISHED), playouts=8)
+    assert np.array_equal(judgement.dead, at(FINISHED, "xo"))
+    assert judgement.lead() == -9
+
+
+def test_stones_are_dead_only_where_someone_can_take_them() -> None:
+    board = board_of(DAME)
+    ends = np.full((4, 7, 7), WHITE, dtype=np.int8)  # as if white owned all
+    judgement = scoring.judge_playouts(board, ends)
+    owner, alive = scoring.proven(board)
+    assert not judgement.dead[alive].any(), "what is proven alive is not dead"
+    lonely = Board(5)
+    lonely.setup(black=["C3"])
+    assert not scoring.judge_playouts(lonely, np.full((4, 5, 5), WHITE, dtype=np.int8)).dead.any()
+    assert owner.any()
+
+
+def test_seki_is_seen() -> None:
+    picture = PROVEN["seki"]
+    judgement = scoring.judge(Uniform(), board_of(picture))
+    assert np.array_equal(judgement.seki, at(picture, "xo"))
+    assert not judgement.dead.any()
+    assert judgement.lead() == 27 - 52
+    assert judgement.lead(rules="territory") == 2 - 14, "the liberties of a seki are no territory"
+    assert [len(chain) for chain in judgement.chains("seki")] == [6, 7]
+    assert not judgement.unsettled.any()
+    for colour in (BLACK, WHITE):
+        assert scoring.should_pass(Uniform(), board_of(picture), colour=colour)
+
+
+def gnugo_game(number: int) -> gopolicy.GameRecord:
+    with tarfile.open(ARCHIVE) as archive:
+        file = archive.extractfile(f"gnugo-selfplay/{number:04d}.sgf")
+        assert file is not None
+        return read_sgf(file.read())
+
+
+def test_the_score_of_a_game_as_gnugo_has_it(policy: gopolicy.Policy) -> None:
+    record = gnugo_game(43)
+    board = record.position(len(record.moves) + 1)
+    judgement = scoring.judge(policy, board, playouts=8)
+    assert record.result == "W+2.5"
+    assert judgement.lead(record.komi) == -2.5
+    dead = {point for chain in judgement.chains("dead") for point in chain}
+    assert dead == {point_from_gtp("N19", 19), point_from_gtp("L10", 19)}, "as GNU Go's final_status_list has them"
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_dame_are_filled_before_passing() -> None:
+    board = board_of(DAME)
+    middle = at(DAME.replace(". O", "d O").replace("X d", "X d"), "d")
+    for colour in (BLACK, WHITE):
+        board.to_play = colour
+        worth = scoring.worth_playing(Uniform(), board)
+        assert worth.any()
+        assert middle[worth].any()
+    for row in range(7):
+        board.play((row, 3))
+    assert scoring.should_pass(Uniform(), board)
+
+
+def test_no_playouts_before_the_end() -> None:
+    policy = Uniform()
+    board = Board(19)
+    assert scoring.worth_playing(policy, board).sum() == 361
+    board.play("D4")
+    assert not scoring.should_pass(policy, board)
+    assert not scoring.is_lost(policy, board, 7.5)
+    assert policy.asked == 0
+
+
+def test_no_playouts_where_the_policy_is_certain() -> None:
+    record = gnugo_game(1)
+    board = record.position(len(record.moves) - 20)
+    wanted = next(point for _, point in record.moves[-21:] if board.is_legal(point))
+    policy = Fond(gopolicy.coords.point_to_gtp(wanted, 19))
+    assert scoring.worth_playing(policy, board).ravel()[wanted]
+    assert policy.asked == 1
+
+
+def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
+    for board in positions()[:40]:
+        owner, _ = scoring.proven(board)
+        for colour in (BLACK, WHITE):
+            worth = scoring.worth_playing(Uniform(), board, colour=colour, playouts=2)
+            assert not (worth & (owner != EMPTY)).any()
+            assert not (worth & ~board.sensible_mask(colour)).any()
+
+
+def test_dead_stones_are_taken_off_where_all_on_the_board_counts() -> None:
+    picture = PROVEN["stones in the eyes"]
+    board = board_of(picture.replace("w", "o"))
+    board.to_play = BLACK
+    assert not (scoring.worth_playing(Uniform(), board) & at(picture, "b")).any()
+    worth = scoring.worth_playing(Uniform(), board, cleanup=True)
+    assert (worth & at(picture, "b")).any()
+
+
+def test_a_game_is_lost_beyond_doubt_or_not() -> None:
+    picture = PROVEN["seki"]  # white is 25 points ahead
+    board = board_of(picture)
+    for _ in range(11):
+        board.play(PASS)
+        board.play(PASS)
+    assert scoring.is_lost(Uniform(), board, 0.5, colour=BLACK)
+    assert not scoring.is_lost(Uniform(), board, 0.5, colour=WHITE)
+    assert not scoring.is_lost(Uniform(), board, -22.5, colour=BLACK), "lost, but not by much"
+    assert scoring.is_lost(Uniform(), board, -80, colour=WHITE)
+
+
+def test_two_networks_end_a_small_game(policy: gopolicy.Policy) -> None:
+    """They fill no own territory to the bitter end, and what they leave is counted the same by both."""
+    board = Board(7)
+    while board.move_number < 150 and [point for _, point in board.moves[-2:]] != [PASS, PASS]:
+        worth = scoring.worth_playing(policy, board, playouts=8)
+        probs = np.where(worth, policy.probabilities(board), -1)
+        board.play(int(probs.argmax()) if worth.any() else PASS)
+    assert board.move_number < 100, f"{board}"
+    assert (board.stones() == EMPTY).sum() >= 6, f"{board}"
