@@ -55,7 +55,8 @@ CLEAR = 0.5  # ownership from which an empty point that living stones of both si
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
 LATE = 0.42  # share of the board with stones on it from which the end is looked for
-CERTAIN = 0.7  # probability of a move that makes that unnecessary
+CERTAIN = 0.5  # probability of a move that makes that unnecessary
+LIKELY = 0.3  # probability from which a move is worth playing while anything is: it may be the answer to a threat
 HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
 
 Rules = Literal["area", "territory"]
@@ -646,7 +647,8 @@ def worth_playing(
 
     As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory, and that costs
     at most one position. The end is near when the opponent has just passed, and when the board is full enough and the policy not certain
-    of a move; then they are those of them on ``Judgement.unsettled`` points, which costs playouts. With ``cleanup``, for rules or
+    of a move; then they are those of them on ``Judgement.unsettled`` points, which costs playouts, and where there are such, likely moves
+    elsewhere too. With ``cleanup``, for rules or
     opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
     """
     colour = board.to_play if colour is None else colour
@@ -656,25 +658,21 @@ def worth_playing(
     stones = board.stones()
     seen = board.copy()
     seen.to_play = colour
-    if not cleanup:
-        passed = board.moves[-1:] == [(-colour, PASS)]
-        if not moves.any() or (not passed and not _is_late(policy, seen, moves)):
-            return moves
+    passed = board.moves[-1:] == [(-colour, PASS)]
+    if not cleanup and (not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size)):
+        return moves
+    logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy().reshape(stones.shape)
+    if not cleanup and not passed and logs[moves].max() >= math.log(CERTAIN):
+        return moves
     for judgement in _judgements(policy, board, playouts):
         unsettled = moves & judgement.unsettled
         if not 0 < np.count_nonzero(unsettled) <= FEW:
             break
     if cleanup:
         unsettled |= _spread(judgement.dead & (stones == -colour)) & sensible
+    if unsettled.any():
+        unsettled |= moves & (logs >= math.log(LIKELY))
     return unsettled
-
-
-def _is_late(policy: Thinker, board: Board, moves: npt.NDArray[np.bool_]) -> bool:
-    """Whether the end may be near: the board is full enough, and the policy certain of none of these moves (N, N)."""
-    if np.count_nonzero(board.stones()) < LATE * board.size**2:
-        return False
-    logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
-    return bool(logs[0][moves.ravel()].max() < math.log(CERTAIN))
 
 
 def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False) -> bool:
