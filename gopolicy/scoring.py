@@ -741,5 +741,7 @@ class PlayoutScorer:
         return is_lost(self.policy, board, komi)
 
     def winrate(self, board: Board, komi: float) -> float:
-        """The share of playouts that Black wins."""
-        return self.judgement(board).win_share(komi)
+        """How likely Black wins, by the playouts: (wins + 1) / (playouts + 2), as a few of them are never certain (Laplace's rule)."""
+        judgement = self.judgement(board)
+        count = len(judgement.scores)
+        return (judgement.win_share(komi) * count + 1) / (count + 2)
