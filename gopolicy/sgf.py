@@ -279,8 +279,10 @@ def _nodes(tokens: list[Token]) -> list[Node]:
 _START = re.compile(rb"\(\s*;")
 _LOST_START = re.compile(rb"\A\s*(?=[A-Z]{2}\[)|[;(](?=\s*[A-Za-z]{1,20}\s*\[)")
 _LOST_PROPERTY = re.compile(rb"(?<![A-Za-z])[A-Z]{1,2}\[[^\[\]]*\]")
-_MAIN_LINE = re.compile(rb"(?:[^\[\])]++|\[(?:[^\\\]]++|\\.)*+\])*+", re.DOTALL)
-_VALUE_OR_PAREN = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]|[()]", re.DOTALL)
+# Every byte can match in one way only. (Possessive quantifiers say the same, but Python 3.11.0 to 3.11.4 get nested ones wrong.)
+_ANY_VALUE = rb"\[[^\\\]]*(?:\\.[^\\\]]*)*\]"
+_MAIN_LINE = re.compile(rb"[^\[\])]*(?:" + _ANY_VALUE + rb"[^\[\])]*)*", re.DOTALL)
+_VALUE_OR_PAREN = re.compile(_ANY_VALUE + rb"|[()]", re.DOTALL)
 _ROOT_NODE = re.compile(rb"\(\s*;\s*(?:[A-Z]{2}\s*\[[^\[\]]*\]\s*){0,9}?(?:GM|FF|SZ)\s*\[")
 _SMALL_NAME = re.compile(rb"(?<=[;\])(\s])[a-z]{1,2}(?=\s*\[)")
 _SWALLOWED = re.compile(
@@ -538,7 +540,7 @@ def _game_end(data: bytes, start: int) -> int:
 
 _CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[\s*([^\]]{0,40}?)\s*\]")
 _CHARSET_IN_ROOT = re.compile(rb"\(\s*;[^;]{0,500}?(?<![A-Za-z])CA\s*\[")
-_VALUE = re.compile(rb"\[(?:[^\\\]]++|\\.)*+\]", re.DOTALL)
+_VALUE = re.compile(_ANY_VALUE, re.DOTALL)
 _THREE_BYTES = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NOT_ASCII_RUN = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)([A-Za-z]?)")
