@@ -37,11 +37,9 @@ from gopolicy.board import (
     set_bit,
 )
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE
+from gopolicy.coords import BLACK, EMPTY
 from gopolicy.errors import GoPolicyError
 from gopolicy.ladders import READER, Reader, begin, is_captured, mark_around, prey_answers, suspect_around
-
-POINTS = MAX_SIZE * MAX_SIZE
 
 # A code, from the lowest bit: the fields of 4 bits hold 0 for "none" and 1 … 8 for the planes of a one-hot group.
 COLOUR, AGE, LIBERTIES, CAPTURE, SELF_ATARI, LIBERTIES_AFTER, FLAGS = range(7)  # field numbers; a field is 4 bits
