@@ -136,7 +136,7 @@ def next_bit(bits: Any, stride: Any, after: Any) -> Any:
     return w * 64 + lowest_bit(word) + stride
 
 
-@compiled(void(State, int64))
+@compiled(void(State, int64), apart=True)
 def clear(state: Any, size: Any) -> None:
     """Makes it the empty board of that size."""
     stride = size + 1
@@ -170,7 +170,7 @@ def is_legal(state: Any, cell: Any, colour: Any) -> Any:
     return False
 
 
-@compiled(int64(State, Journal, int64, int64), inner=True)
+@compiled(int64(State, Journal, int64, int64), inner=True, apart=True)
 def play(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """Plays a stone at a legal cell; returns the number of stones it captures. ``take_back`` undoes it.
 
@@ -273,7 +273,7 @@ def play(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     return taken
 
 
-@compiled(void(State, Journal), inner=True)
+@compiled(void(State, Journal), inner=True, apart=True)
 def take_back(state: Any, journal: Any) -> None:
     """Undoes the last ``play`` of the journal."""
     journal.top -= 1
@@ -331,7 +331,7 @@ def take_back(state: Any, journal: Any) -> None:
         row[w] = before[w]
 
 
-@compiled(int64(State, Journal, int64, int64))
+@compiled(int64(State, Journal, int64, int64), apart=True)
 def advance(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """A turn of the game: a stone at a legal cell, or a pass (cell 0). Returns the number of stones captured."""
     taken = 0
@@ -387,7 +387,7 @@ def zobrist_after_all(state: Any, colour: Any, legal: Any, keys: Any) -> None:
         keys[point] = zobrist_after(state, cell_of(state, point), colour) if legal[point] else uint64(0)
 
 
-@compiled(int64(State, Journal, int8[::1]))
+@compiled(int64(State, Journal, int8[::1]), apart=True)
 def set_stones(state: Any, journal: Any, colours: Any) -> Any:
     """Sets up the stones of a position, (N*N,) int8; everything else as on a new board of that size.
 
@@ -430,7 +430,7 @@ def diagonal(state: Any, cell: Any, direction: Any) -> Any:
     return uint64(cell + state.stride + 1)
 
 
-@compiled(int64(State, Journal, int64, int64), inner=True)
+@compiled(int64(State, Journal, int64, int64), inner=True, apart=True)
 def keep_true_eyes(state: Any, journal: Any, colour: Any, count: Any) -> Any:
     """Of the first ``count`` cells of ``journal.eyes``, empty and surrounded by the colour, keeps the true eyes.
 
@@ -468,7 +468,7 @@ def keep_true_eyes(state: Any, journal: Any, colour: Any, count: Any) -> Any:
     return count
 
 
-@compiled(void(State, Journal, int64, int8[::1], int8[::1]))
+@compiled(void(State, Journal, int64, int8[::1], int8[::1]), apart=True)
 def masks(state: Any, journal: Any, colour: Any, legal: Any, sensible: Any) -> None:
     """Writes the legal moves of a colour, and those that fill no own true eye: (N*N,) int8 each."""
     count = 0
@@ -483,7 +483,7 @@ def masks(state: Any, journal: Any, colour: Any, legal: Any, sensible: Any) -> N
         sensible[point_of(state, journal.eyes[i])] = 0
 
 
-@compiled(int64(State, Journal, int64, int16[::1], int8[::1], int64, int64))
+@compiled(int64(State, Journal, int64, int16[::1], int8[::1], int64, int64), apart=True)
 def replay(state: Any, journal: Any, size: Any, points: Any, colours: Any, begin: Any, end: Any) -> Any:
     """Plays the turns [begin, end) on the state as it is (begin 0: on the empty board of that size).
 

@@ -149,7 +149,7 @@ TRACKER = np.dtype(
 Tracker = from_dtype(TRACKER)
 
 
-@compiled(void(Tracker, State))
+@compiled(void(Tracker, State), apart=True)
 def forget(tracker: Any, state: Any) -> None:
     """Makes the tracker know nothing: for the first position of a game."""
     for side in range(2):
@@ -162,7 +162,7 @@ def forget(tracker: Any, state: Any) -> None:
                 set_bit(tracker.stale[side], state.stride, (row + 1) * state.stride + column)
 
 
-@compiled(int64(State, Journal, Tracker, int64, int64))
+@compiled(int64(State, Journal, Tracker, int64, int64), apart=True)
 def follow(state: Any, journal: Any, tracker: Any, cell: Any, colour: Any) -> Any:
     """``board.advance``, with the tracker told what changes."""
     if cell == 0:
@@ -238,7 +238,7 @@ def packed_move_code(captured: Any, stones: Any, libs: Any, walls: Any) -> Any:
     return uint32(code)
 
 
-@compiled(uint32(State, Reader, int64, int64), inner=True)
+@compiled(uint32(State, Reader, int64, int64), inner=True, apart=True)
 def move_code_by_union(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     """``move_code`` of any move, its liberties counted as the union of those of the chains it joins and captures."""
     stride = state.stride
@@ -298,7 +298,7 @@ def move_code_by_union(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     return packed_move_code(captured, stones, libs, walls)
 
 
-@compiled(uint32(State, Reader, int64, int64), inner=True)
+@compiled(uint32(State, Reader, int64, int64), inner=True, apart=True)
 def move_code(state: Any, reader: Any, cell: Any, colour: Any) -> Any:
     """The fields CAPTURE, SELF_ATARI, LIBERTIES_AFTER and FLAGS of a move of the colour at an empty cell.
 
@@ -341,7 +341,7 @@ def set_flag(tracker: Any, cell: Any, flag: Any, on: Any) -> None:
         tracker.codes[cell] &= ~bit
 
 
-@compiled(void(State, Journal, Reader, Tracker, int64, int64), inner=True)
+@compiled(void(State, Journal, Reader, Tracker, int64, int64), inner=True, apart=True)
 def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any, colour: Any) -> None:
     """Sets the ladder flags for one chain: an opponent's with two liberties, or an own one in atari."""
     side = 0 if colour == BLACK else 1
@@ -393,7 +393,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
             marks[w] = reader.marks[w]
 
 
-@compiled(void(State, Journal, Reader, Tracker, int64, int64))
+@compiled(void(State, Journal, Reader, Tracker, int64, int64), apart=True)
 def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any, planes: Any) -> None:
     """Writes ``tracker.codes`` of the position with ``colour`` to move; ``planes`` says how much is wanted."""
     side = 0 if colour == BLACK else 1
@@ -469,7 +469,7 @@ def write_codes(state: Any, journal: Any, reader: Any, tracker: Any, colour: Any
         tracker.changed[side, w] = uint64(0)
 
 
-@compiled(void(State, Tracker, uint16[::1], uint8[::1]))
+@compiled(void(State, Tracker, uint16[::1], uint8[::1]), apart=True)
 def expand(state: Any, tracker: Any, table: Any, out: Any) -> None:
     """Writes the planes (P*N*N,) uint8 of the codes under a symmetry; P is 4, 12, 20 or 48, or 1 for stones1 (as int8 bytes)."""
     size, stride = uint64(state.size), uint64(state.stride)

@@ -97,7 +97,7 @@ def begin(reader: Any) -> None:
         reader.suspected[w] = uint64(0)
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64), inner=True)
+@compiled(types.boolean(State, Journal, Reader, int64, int64), inner=True, apart=True)
 def fills_true_eye(state: Any, journal: Any, reader: Any, cell: Any, colour: Any) -> Any:
     if not is_surrounded(state, cell, colour):
         return False
@@ -224,7 +224,7 @@ def suspect_around(state: Any, reader: Any, chain: Any) -> None:
             break
 
 
-@compiled(int64(State, Journal, Reader, int64, int64), inner=True)
+@compiled(int64(State, Journal, Reader, int64, int64), inner=True, apart=True)
 def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -> Any:
     """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
 
@@ -312,7 +312,7 @@ def settle(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: A
     return ESCAPED if count >= 3 else CAPTURED
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64, int64), inner=True)
+@compiled(types.boolean(State, Journal, Reader, int64, int64, int64), inner=True, apart=True)
 def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, other: Any) -> Any:
     """Whether the prey is captured after one legal candidate ``move``.
 

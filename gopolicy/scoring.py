@@ -90,7 +90,7 @@ def touches(state: Any, cell: Any, head: Any) -> Any:
     return False
 
 
-@compiled(int64(State, Proof, int64), inner=True)
+@compiled(int64(State, Proof, int64), inner=True, apart=True)
 def find_regions(state: Any, proof: Any, colour: Any) -> Any:
     """Writes the regions between the stones of a colour: connected points that are empty or the opponent's. Returns their number."""
     first, end = state.stride, (state.size + 1) * state.stride
@@ -120,7 +120,7 @@ def find_regions(state: Any, proof: Any, colour: Any) -> Any:
     return regions
 
 
-@compiled(void(State, Proof, int64), inner=True)
+@compiled(void(State, Proof, int64), inner=True, apart=True)
 def find_vital(state: Any, proof: Any, region: Any) -> None:
     """Writes the chains to which a region is vital: all its empty points are their liberties."""
     heads = proof.vital[region]
@@ -172,7 +172,7 @@ def has_two_eyes(state: Any, proof: Any, region: Any, colour: Any) -> Any:
     return walls == 0
 
 
-@compiled(void(State, Proof, int64), inner=True)
+@compiled(void(State, Proof, int64), inner=True, apart=True)
 def prove_side(state: Any, proof: Any, colour: Any) -> None:
     """Benson's algorithm for one colour: adds its alive chains and their territory to ``proof.proven``."""
     first, end = state.stride, (state.size + 1) * state.stride
@@ -213,7 +213,7 @@ def prove_side(state: Any, proof: Any, colour: Any) -> None:
             proof.stones[cell] = 1
 
 
-@compiled(void(State, Proof))
+@compiled(void(State, Proof), apart=True)
 def prove(state: Any, proof: Any) -> None:
     """Writes ``proof.proven`` and ``proof.stones`` of a position."""
     for cell in range(CELLS):
@@ -232,7 +232,7 @@ def prove_points(state: Any, proof: Any, owner: Any, alive: Any) -> None:
         alive[point] = proof.stones[cell_of(state, point)]
 
 
-@compiled(types.boolean(State, Journal, int64, int64), inner=True)
+@compiled(types.boolean(State, Journal, int64, int64), inner=True, apart=True)
 def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """Whether a legal move gives away its chain for nothing: in atari without a capture, and in a shape that, once captured, leaves
     room for two eyes.

@@ -1,0 +1,70 @@
+"""Kernels that call one another, in a process that compiles them, in one that finds them in the cache, and in one without a cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KERNELS = """
+from numba import int64
+from gopolicy.compiled import compiled
+
+@compiled(int64(int64), inner=True)
+def double(x): return 2 * x
+
+@compiled(int64(int64, int64[::1]), apart=True)
+def fill(x, out):
+    for i in range(len(out)):
+        out[i] = double(x) + i
+    return len(out)
+
+@compiled(int64(int64, int64[::1]))
+def fill_and_sum(x, out):
+    fill(x, out)
+    total = 0
+    for value in out:
+        total += value
+    return total
+"""
+USE = """
+import numpy as np
+import kernels
+out = np.zeros(4, dtype=np.int64)
+print(kernels.fill_and_sum(10, out), out.tolist(), kernels.fill(1, out))
+"""
+
+
+def run(folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
+    return subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "kernels.py").write_text(KERNELS, encoding="utf-8")
+    return tmp_path
+
+
+def test_compiled_once_and_then_found(folder: Path) -> None:
+    cache = folder / "cache"
+    first, second = run(folder, cache), run(folder, cache)
+    assert first.stdout == second.stdout == f"{20 + 21 + 22 + 23} [20, 21, 22, 23] 4\n"
+    assert first.stderr.startswith("gopolicy: compiling ")
+    assert second.stderr == ""
+
+
+def test_a_caller_holds_the_name_of_a_kernel_that_is_apart(folder: Path) -> None:
+    run(folder, folder / "cache")
+    (code,) = (folder / "cache").rglob("kernels.fill_and_sum-*.nbc")
+    assert b"kernels.fill\0" in code.read_bytes()
+
+
+def test_without_a_cache(folder: Path) -> None:
+    (folder / "cache").write_text("a file where the folder should be", encoding="utf-8")
+    done = run(folder, folder / "cache")
+    assert done.stdout == "86 [20, 21, 22, 23] 4\n"
+    assert "every start does this" in done.stderr
