@@ -22,15 +22,16 @@ def trained(**options) -> PolicyNetwork:
 
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
 @pytest.mark.parametrize("layers", [1, 2, 5, 6])
-@pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (9, 3), (2, 2)])
-def test_it_computes_what_the_modules_compute(kind, layers, size, count):
-    network = trained(kind=kind, layers=layers, filters=24)
+@pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (13, 17), (9, 3), (8, 1), (2, 2)])
+@pytest.mark.parametrize("filters", [24, inference.WIDE])
+def test_it_computes_what_the_modules_compute(kind, layers, size, count, filters):
+    network = trained(kind=kind, layers=layers, filters=filters)
     prepared = inference.prepare(network.folded(), CPU, torch.float32)
     planes = (torch.rand(count, 48, size, size) < 0.3).float()
     with torch.inference_mode():
-        torch.testing.assert_close(prepared(planes), network(planes), atol=2e-4, rtol=1e-4)
-        # as Policy gives them
-        torch.testing.assert_close(prepared(planes.to(memory_format=torch.channels_last)), network(planes), atol=2e-4, rtol=1e-4)
+        exact = network.double()(planes.double())
+        for given in (planes, planes.to(memory_format=torch.channels_last)):  # as Policy gives them
+            assert (prepared(given) - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
@@ -49,7 +50,10 @@ def test_on_a_cpu_with_onednn_it_is_packed(monkeypatch):
     if not torch.backends.mkldnn.is_available():
         pytest.skip("torch was built without oneDNN")
     network = trained(kind="residual", layers=4, filters=8)
-    assert isinstance(inference.prepare(network.folded(), CPU, torch.float32), inference._Packed)
+    assert type(inference.prepare(network.folded(), CPU, torch.float32)) is inference._Packed
+    wide = trained(kind="residual", layers=4, filters=inference.WIDE)
+    assert type(inference.prepare(wide.folded(), CPU, torch.float32)) is inference._Winograd
+    assert type(inference.prepare(wide.folded(), CPU, torch.bfloat16)) is inference._Packed
 
     def gone(*_: object) -> None:
         raise RuntimeError("no such operator")
