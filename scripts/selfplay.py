@@ -1,0 +1,153 @@
+"""Let one GTP engine play game after game against itself, and watch its moves, how games end, and its memory.
+
+    python scripts/selfplay.py --games 100                              # gopolicy with the weights `fast`, sampled, on 19x19
+    python scripts/selfplay.py --games 1000 --size 9 --log games.jsonl  # an hour or two on one core
+    python scripts/selfplay.py --games 20 --engine "gnugo --mode gtp"   # any engine
+
+sgfmill's board judges every move: on an occupied point, suicide and the retaking of a ko are illegal. Memory is what the engine's
+process holds (Linux alone tells). With --log a line of JSON is kept for every game.
+Exit status: 0 where no move was illegal, no engine stopped, 99 % of the games ended by two passes within 420 moves (19x19; as many
+for each point on other boards) and memory did not grow; 1 where not; 2 where no game was played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from sgfmill import boards, common
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
+
+
+class Stopped(Exception):
+    """The engine went away, or refused a command: the message says which."""
+
+
+class Engine:
+    """A GTP engine as a process. Raises Stopped where it does not answer a command with success."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def ask(self, command: str) -> str:
+        sink, source = self.process.stdin, self.process.stdout
+        assert sink is not None
+        assert source is not None
+        lines = []
+        try:
+            sink.write(command + "\n")
+            sink.flush()
+            while line := source.readline().strip():
+                lines.append(line)
+        except OSError:
+            pass  # said below
+        if not lines or not lines[0].startswith("="):
+            raise Stopped(f"{command}: {' '.join(lines) or f'the engine stopped with exit status {self.process.wait(10)}'}")
+        return lines[0][1:].strip()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def memory(self) -> float:
+        """MiB that the process holds; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
+        return pages * 4096 / 2**20
+
+
+@dataclass
+class Game:
+    moves: int
+    end: str  # two passes, resignation, limit, illegal: …
+    memory: float  # MiB at its end
+
+
+def play(engine: Engine, size: int, limit: int) -> Game:
+    for command in (f"boardsize {size}", "clear_board"):
+        engine.ask(command)
+    board, ko, passes = boards.Board(size), None, 0
+    for number in range(limit):
+        colour = "bw"[number % 2]
+        move = engine.ask(f"genmove {colour}").lower()
+        if move == "resign":
+            return Game(number, "resignation", engine.memory())
+        point = common.move_from_vertex(move, size)
+        passes = passes + 1 if point is None else 0
+        if passes == 2:
+            return Game(number + 1, "two passes", engine.memory())
+        if point is None:
+            ko = None
+            continue
+        if point == ko or board.get(*point) is not None:
+            return Game(number + 1, f"illegal: {colour} {move}, {'ko' if point == ko else 'occupied'}", engine.memory())
+        ko = board.play(*point, colour)
+        if board.get(*point) is None:
+            return Game(number + 1, f"illegal: {colour} {move}, suicide", engine.memory())
+    return Game(limit, "limit", engine.memory())
+
+
+def report(games: list[Game], wanted: int) -> bool:
+    """Prints the figures of the games; whether all is as it should be."""
+    ends: dict[str, int] = {}
+    for game in games:
+        ends[game.end] = ends.get(game.end, 0) + 1
+    moves = sorted(game.moves for game in games)
+    print(f"{len(games)} games, {sum(moves):,} moves; {moves[len(moves) // 2]} in the median game, {moves[-1]} in the longest")
+    for end, count in sorted(ends.items(), key=lambda item: -item[1]):
+        print(f"  {100 * count / len(games):5.1f} %  {count:5}  {end}")
+    tenth = -(-len(games) // 10)
+    first, last = (max(game.memory for game in part) for part in (games[:tenth], games[-tenth:]))
+    print(f"memory: {first:.0f} MiB at most in the first {tenth} games, {last:.0f} MiB in the last")
+    ended = ends.get("two passes", 0) >= 0.99 * len(games)
+    return ended and len(games) == wanted and last <= GROWTH * first and not any(end.startswith("illegal") for end in ends)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", type=int, default=100, metavar="N")
+    parser.add_argument("--size", type=int, default=19, help="lines of the board (default: 19)")
+    parser.add_argument("--engine", help="its command line (default: gtp_engine.py --weights fast --temperature 1 --seed 1)")
+    parser.add_argument("--limit", type=int, metavar="M", help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for every game")
+    args = parser.parse_args()
+    default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "fast", "--temperature", "1", "--seed", "1", "--threads", "1"]
+    limit = args.limit or round(420 * args.size**2 / 361)
+    games: list[Game] = []
+    log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None
+    engine = Engine(shlex.split(args.engine) if args.engine else default)
+    said = ""
+    try:
+        for _ in tqdm(range(args.games), unit="game"):
+            games.append(play(engine, args.size, limit))
+            if log:
+                log.write(json.dumps(asdict(games[-1])) + "\n")
+                log.flush()
+        engine.ask("quit")
+    except Stopped as stopped:
+        said = str(stopped)
+    except KeyboardInterrupt:
+        said = "stopped"
+    finally:
+        engine.close()
+        if log:
+            log.close()
+    fine = bool(games) and report(games, args.games)
+    if said:
+        print(f"selfplay: {said}", file=sys.stderr)
+    return 2 if not games else int(not fine or bool(said))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
