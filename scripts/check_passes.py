@@ -1,0 +1,178 @@
+"""Whether an engine passes too early: GNU Go plays the game out from the engine's first pass, and the scores are compared.
+
+    python scripts/match.py "python gtp_engine.py" "gnugo --mode gtp --level 1 --chinese-rules" --games 100 --out runs/level1
+    python scripts/check_passes.py runs/level1 --player gopolicy
+    python scripts/check_passes.py games/ --player gopolicy --level 1 --json
+
+For every game in which the player passed, GNU Go takes both sides over at the first of these passes, the player to move, and plays
+until it passes twice itself; what that gains the player over the game as it ended is what the pass gave away. Both ends are counted
+by GNU Go (area, Chinese rules). A game that ended by resignation after the pass counts as lost or won as it was.
+Exit status: 0 where no game was lost that GNU Go wins from the pass, 1 where one was, 2 where there was no pass to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gopolicy import archives
+from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
+from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.sgf import GameRecord, read_sgf
+
+NAMES = {BLACK: "black", WHITE: "white"}
+
+
+@dataclass
+class Pass:
+    """The first pass of the player in a game; leads are the player's, komi counted."""
+
+    game: str
+    move: int  # number of the pass
+    ended: float  # lead at the end of the game
+    played_out: float  # lead when GNU Go plays on from the pass
+    moves: int  # that GNU Go played
+
+    @property
+    def lost_by_it(self) -> bool:
+        return self.ended < 0 < self.played_out
+
+
+class GnuGo:
+    """A process of GNU Go."""
+
+    def __init__(self, program: str, level: int) -> None:
+        command = [program, "--mode", "gtp", "--level", str(level), "--seed", "1", "--chinese-rules"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def ask(self, command: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        while self.process.stdout.readline().strip():
+            pass
+        if not answer.startswith("="):
+            raise GoPolicyError(f"GNU Go answered {answer.strip()!r} to {command!r}")
+        return answer[1:].strip()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def set_up(self, record: GameRecord, count: int) -> None:
+        """The position after so many moves."""
+        for command in (f"boardsize {record.size}", "clear_board", f"komi {record.komi}"):
+            self.ask(command)
+        for colour, point in [*record.setup, *record.moves[:count]]:
+            self.ask(f"play {NAMES[colour]} {point_to_gtp(point, record.size)}")
+
+    def lead(self, colour: int) -> float:
+        """The lead of a colour as GNU Go counts the position."""
+        score = self.ask("final_score")
+        if score == "0":
+            return 0.0
+        return float(score[2:]) * (1 if score[0] == "BW"[colour == WHITE] else -1)
+
+    def play_out(self, colour: int, size: int) -> int:
+        """Plays both sides until two passes; how many moves that were."""
+        passes = count = 0
+        while passes < 2 and count < 2 * size * size:
+            move = self.ask(f"genmove {NAMES[colour]}").lower()
+            passes = passes + 1 if move in ("pass", "resign") else 0
+            count += 1
+            colour = -colour
+        return count
+
+
+def player_of(record: GameRecord, name: str) -> int | None:
+    """The colour of the player of that name, or part of a name; None where neither or both are called so."""
+    found = [colour for colour, player in zip((BLACK, WHITE), record.players, strict=True) if name.lower() in player.lower()]
+    return found[0] if len(found) == 1 else None
+
+
+def look_at(record: GameRecord, colour: int, gnugo: GnuGo) -> Pass | None:
+    """The player's first pass; None where there is none."""
+    passes = [number for number, move in enumerate(record.moves) if move == (colour, PASS)]
+    if not passes:
+        return None
+    if [point for _, point in record.moves[-2:]] == [PASS, PASS]:
+        gnugo.set_up(record, len(record.moves))
+        ended = gnugo.lead(colour)
+    else:
+        ended = 999.0 if record.result.upper().startswith("BW"[colour == WHITE]) else -999.0
+    gnugo.set_up(record, passes[0])
+    moves = gnugo.play_out(colour, record.size)
+    return Pass(record.name, passes[0] + 1, ended, gnugo.lead(colour), moves)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files: a match's folder")
+    parser.add_argument("--player", required=True, metavar="NAME", help="name, or part of the name, of the player whose passes these are")
+    parser.add_argument("--level", type=int, default=10, help="of GNU Go (default: 10)")
+    parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for every pass, and nothing else")
+    args = parser.parse_args()
+    program = shutil.which(args.gnugo) or shutil.which(args.gnugo, path="/usr/games")
+    if program is None:
+        print(f"there is no program {args.gnugo!r}: install GNU Go, or name it with --gnugo", file=sys.stderr)
+        return 2
+    found: list[Pass] = []
+    games = 0
+    gnugo = GnuGo(program, args.level)
+    try:
+        for item in tqdm(archives.members(args.archives), unit="game"):
+            if isinstance(item, archives.Refused):
+                print(f"{item.name} is left out: {item.reason}", file=sys.stderr)
+                continue
+            try:
+                record = read_sgf(item.data, name=item.name)
+            except SgfError as error:
+                print(error, file=sys.stderr)
+                continue
+            colour = player_of(record, args.player)
+            if colour is None:
+                continue
+            games += 1
+            one = look_at(record, colour, gnugo)
+            if one is not None:
+                found.append(one)
+                if args.json:
+                    print(json.dumps(asdict(one)), flush=True)
+    except GoPolicyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    finally:
+        gnugo.close()
+    if not found:
+        print(f"none of {games} games of a player {args.player!r} has a pass of this player", file=sys.stderr)
+        return 2
+    lost = [one for one in found if one.lost_by_it]
+    if not args.json:
+        counted = sorted(one.played_out - one.ended for one in found if abs(one.ended) < 999)
+        print(f"{games} games, {len(found)} with a pass of {args.player}; GNU Go, level {args.level}, plays on from the first")
+        if counted:
+            dear = sum(gain > 2 for gain in counted)
+            median, most = counted[len(counted) // 2], counted[-1]
+            print(f"  playing on gains {median:+g} points in the median, {most:+g} at most; over 2 points in {dear} games")
+        print(f"  games lost that GNU Go wins from the pass: {len(lost)}")
+        for one in lost:
+            print(f"    {one.game}: move {one.move}, {one.ended:+g} at the end, {one.played_out:+g} played out")
+    return int(bool(lost))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

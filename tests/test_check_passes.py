@@ -1,0 +1,48 @@
+"""Early passes are found out: a game whose last border was left open, and the same game played to its end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
+# Black holds four columns of seven and White three, but the border is open below: the last three moves are worth more than komi leaves.
+WALLS = "".join(f";B[d{row}];W[e{row}]" for row in "abcd")
+CLOSED = "".join(f";B[d{row}];W[e{row}]" for row in "efg")
+GAME = "(;GM[1]FF[4]SZ[7]KM[6.5]PB[gopolicy 1]PW[another]RE[{}]{};B[];W[])"
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "check_passes.py"), str(folder), "--player", "gopolicy", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
+def test_what_a_pass_gave_away(tmp_path: Path) -> None:
+    (tmp_path / "finished.sgf").write_text(GAME.format("B+0.5", WALLS + CLOSED))
+    finished = run(tmp_path, "--level", "1")
+    assert finished.returncode == 0, finished.stderr
+    assert "1 games, 1 with a pass of gopolicy" in finished.stdout
+    assert "gains +0 points" in finished.stdout
+
+    (tmp_path / "early.sgf").write_text(GAME.format("W+R", WALLS).replace(";B[];W[])", ";B[];W[dg])"))
+    early = run(tmp_path, "--level", "1", "--json")
+    told = {Path(line["game"]).stem: line for line in map(json.loads, early.stdout.splitlines())}
+    assert told["finished"]["ended"] == told["finished"]["played_out"] == 0.5
+    assert told["finished"]["move"] == 15
+    assert told["early"]["move"] == 9
+    assert told["early"]["ended"] < 0 < told["early"]["played_out"]
+    assert early.returncode == 1
+
+
+def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", WALLS).replace("PB[gopolicy 1]", ""))
+    done = run(tmp_path, *([] if GNUGO else ["--gnugo", sys.executable]))
+    assert done.returncode == 2
+    assert "none of 0 games" in done.stderr
