@@ -382,19 +382,62 @@ class Bench:
         move: list[float] = []
         for _ in range(3):
             began = time.perf_counter()
-            command = [sys.executable, str(ROOT / "gtp_engine.py"), *(["--weights", self.args.weights] if self.args.weights else [])]
-            engine = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            assert engine.stdin is not None
-            assert engine.stdout is not None
+            engine = Engine(["--weights", self.args.weights] if self.args.weights else [])
             for request, times in (("name", first), ("genmove b", move)):
-                engine.stdin.write(request + "\n")
-                engine.stdin.flush()
-                answer = engine.stdout.readline()
+                engine.ask(request)
                 times.append(time.perf_counter() - began)
-                assert answer.startswith("="), answer
-                engine.stdout.readline()
-            engine.communicate("quit\n")
+            engine.close()
         return {"name_seconds": round(statistics.median(first), 2), "genmove_seconds": round(statistics.median(move), 2)}
+
+    def genmove(self) -> dict[str, Any]:
+        """Milliseconds of the moves of a game by self-play, with the weights ``default`` and ``fast``; and how many times as long the
+        network's own moves take while a second engine plays its game on the same cores (the moves of an opening: nothing but the
+        network)."""
+        result: dict[str, Any] = {}
+        for name in ("default", "fast"):
+            times = Engine(["--weights", name]).game(420)
+            result |= {
+                f"{name}_moves": len(times),
+                f"{name}_ms_median": round(statistics.median(times), 1),
+                f"{name}_ms_90": round(float(np.quantile(times, 0.9)), 1),
+                f"{name}_ms_max": round(max(times), 1),
+            }
+        alone = Engine([]).game(120)
+        with ThreadPoolExecutor(2) as pool:
+            both = list(pool.map(lambda engine: engine.game(120), [Engine([]), Engine([])]))
+        share = max(map(statistics.median, both)) / statistics.median(alone)
+        return result | {"beside_another_engine_times": round(share, 2)}
+
+
+class Engine:
+    """The GTP engine as a process."""
+
+    def __init__(self, options: list[str]) -> None:
+        command = [sys.executable, str(ROOT / "gtp_engine.py"), *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def ask(self, request: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer.startswith("="), answer
+        self.process.stdout.readline()
+        return answer[1:].strip()
+
+    def close(self) -> None:
+        self.process.communicate("quit\n")
+
+    def game(self, limit: int) -> list[float]:
+        """Milliseconds of the moves of a game against itself, the first left out, until two passes or so many moves; then it quits."""
+        times, moves = [], [self.ask("genmove b")]
+        while len(moves) < limit and moves[-2:] != ["pass", "pass"]:
+            began = time.perf_counter()
+            moves.append(self.ask(f"genmove {'bw'[len(moves) % 2]}"))
+            times.append(1000 * (time.perf_counter() - began))
+        self.close()
+        return times
 
 
 def write_onnx(network: Any, path: Path) -> None:
@@ -427,7 +470,7 @@ def write_onnx(network: Any, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-FIGURES = ("replay", "encode", "compile", "reading", "training", "network", "batch", "gtp")
+FIGURES = ("replay", "encode", "compile", "reading", "training", "network", "batch", "gtp", "genmove")
 
 
 def main() -> int:
