@@ -51,11 +51,12 @@ ROUND = 8  # of them at a time
 GLANCE = 16  # the same for a move: doubt is enough to play on
 LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
 FEW = 10  # unsettled points: with more of them, a round of playouts tells enough
+MANY = 30  # unsettled points after two playouts: with more of them the end is not near
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
 LATE = 0.42  # share of the board with stones on it from which the end is looked for
-CERTAIN = 0.5  # probability of a move that makes that unnecessary
+CERTAIN = 0.5  # probability of a move that makes that unnecessary while there is a choice of ``MANY``
 LIKELY = 0.3  # probability from which a move is worth playing while anything is: it may be the answer to a threat
 HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
 
@@ -553,13 +554,13 @@ def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgeme
     return judgement
 
 
-def _judgements(policy: Thinker, board: Board, playouts: int) -> Iterator[Judgement]:
-    """The judgement after each ``ROUND`` of playouts."""
+def _judgements(policy: Thinker, board: Board, playouts: int, first: int = ROUND) -> Iterator[Judgement]:
+    """The judgement after the ``first`` playouts, and after each further ``ROUND``."""
     if playouts < 1:
         raise GoPolicyError(f"{playouts} playouts tell nothing: 1 or more are wanted")
     ends = np.empty((0, board.size, board.size), dtype=np.int8)
     while len(ends) < playouts:
-        more = min(ROUND, playouts - len(ends))
+        more = min(ROUND if len(ends) else first, playouts - len(ends))
         ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
         yield judge_playouts(board, ends)
 
@@ -645,10 +646,10 @@ def worth_playing(
 ) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
-    As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory, and that costs
-    at most one position. The end is near when the opponent has just passed, and when the board is full enough and the policy not certain
-    of a move; then they are those of them on ``Judgement.unsettled`` points, which costs playouts, and where there are such, likely moves
-    elsewhere too. With ``cleanup``, for rules or
+    As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory. The end is
+    near when the opponent has just passed, and when the board is full enough, the policy not certain of one of many moves, and not
+    ``MANY`` points are unsettled after two playouts; then they are those of them on ``Judgement.unsettled`` points, which costs more
+    playouts, and where there are such, likely moves elsewhere too. With ``cleanup``, for rules or
     opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
     """
     colour = board.to_play if colour is None else colour
@@ -662,12 +663,17 @@ def worth_playing(
     if not cleanup and (not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size)):
         return moves
     logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy().reshape(stones.shape)
-    if not cleanup and not passed and logs[moves].max() >= math.log(CERTAIN):
+    near = cleanup or passed or np.count_nonzero(moves) <= MANY
+    if not near and logs[moves].max() >= math.log(CERTAIN):
         return moves
-    for judgement in _judgements(policy, board, playouts):
+    for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
         unsettled = moves & judgement.unsettled
-        if not 0 < np.count_nonzero(unsettled) <= FEW:
+        left = np.count_nonzero(unsettled)
+        if not near and left > MANY:
+            return moves
+        if near and not 0 < left <= FEW:
             break
+        near = True
     if cleanup:
         unsettled |= _spread(judgement.dead & (stones == -colour)) & sensible
     if unsettled.any():

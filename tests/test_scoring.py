@@ -465,6 +465,38 @@ def test_no_playouts_where_the_policy_is_certain() -> None:
     assert policy.asked == 1
 
 
+def test_two_playouts_show_that_the_end_is_not_near() -> None:
+    board = gnugo_game(1).position(165)
+    assert np.count_nonzero(board.stones()) >= scoring.LATE * 361
+    policy = Uniform()
+    worth = scoring.worth_playing(policy, board)
+    assert np.array_equal(worth, board.sensible_mask() & (scoring.proven(board)[0] == EMPTY))
+    assert 1 < policy.asked <= 1 + 2 * 2 * 361
+
+
+SEKI = """
+    x o . o . x . x O
+    x o o o x x x x O
+    x x x x O O O O O
+    . x . x O . O . O
+    x x x x O O O O O
+    x . x x O O . O O
+    x x x x O O O O O
+    . x . x O . O . O
+    x x x x O O O O O
+"""
+
+
+def test_a_seki_is_left_alone_by_a_network_certain_of_its_liberty(policy: gopolicy.Policy) -> None:
+    """White's five stones and Black's six have an eye each and one liberty in common. GNU Go 3.8: seki, W+6."""
+    board = board_of(SEKI)
+    judgement = scoring.judge(policy, board)
+    assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
+    assert judgement.lead() == -6
+    for colour in (BLACK, WHITE):
+        assert scoring.should_pass(policy, board, colour=colour)
+
+
 def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
     for board in positions()[:40]:
         owner, _ = scoring.proven(board)
