@@ -609,8 +609,8 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
 
 
 class Asked(Policy):
-    """A trained network as evaluation asks it: not folded, as no variant knows how, and in float32. Rounded logits tie, and a tie counts
-    as a right answer: in bf16 a network that has learned nothing of a corner was right there two times of three."""
+    """A trained network as evaluation asks it: not folded, as no variant knows how, and in float32, as rounded logits tie and evaluation
+    takes a tie with the played move for a right answer."""
 
     def __init__(self, network: nn.Module, planes: str, device: torch.device) -> None:
         self.description = {}
