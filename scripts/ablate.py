@@ -207,7 +207,7 @@ def _built_in() -> dict[str, Set]:
             ("1", "2", "4", "8"),
         ),
         # The questions
-        "dense": Set("Convolutional or fully connected, told the stones alone (black 1, white −1)", (convolutional, few, much)),
+        "dense": Set("Convolutional or fully connected, told the stones alone", (convolutional, few, much)),
         "data": Set("How many games it takes, told the stones alone", (*of_games(1), *of_games(10), convolutional, few, much)),
         "kernel": Set(
             "Width of the first layer",
@@ -838,7 +838,7 @@ class Part:
         lines = [line for _, row in self.rows for line in row]
         first = next(line for line in lines if "failed" not in line)
         budget = Budget(**self.budget)  # type: ignore[arg-type]
-        options = ", ".join(f"{name} {value}" for name, value in self.base.items())
+        options = ", ".join(f"{name} {value}" for name, value in self.base.items() if name != "validation_positions")
         machines = sorted({line["machine"] for line in lines if "failed" not in line})
         tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
         games = f"{first['games']['games']:,} games in {first['games']['file']}"
@@ -880,7 +880,7 @@ def table(one: Set, part: Part) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for each, row in part.rows:
         fine = [line for line in row if "failed" not in line]
-        cells = [each.what, f"{row[0]['weights']:,}", f"{row[0]['multiply_adds'] / 1e6:,.1f} M"]
+        cells = [each.what, f"{row[0]['weights']:,}", f"{row[0]['multiply_adds'] / 1e6:,.2f} M"]
         if fine:
             seeds = str(len(fine)) + (f" (and {len(row) - len(fine)} diverged)" if len(fine) < len(row) else "")
             cells += [f"{fine[0]['positions']:,}", seeds]
@@ -922,19 +922,9 @@ def picture(one: Set, part: Part, path: Path) -> None:
                 half = 100 * float(np.mean([f["top1_interval"] or 0 for f in figures]))
                 y = i + 0.16 * (place - (len(labels) - 1) / 2)
                 name = told(label) if i == 0 and len(labels) > 1 else None
+                fill = "black" if place % 2 == 0 else "white"
                 left.errorbar(
-                    mean,
-                    y,
-                    xerr=half,
-                    color="black",
-                    ecolor="0.45",
-                    marker=MARKS[place],
-                    mfc="black" if place % 2 == 0 else "white",
-                    ms=6,
-                    capsize=3,
-                    lw=1,
-                    ls="",
-                    label=name,
+                    mean, y, xerr=half, color="black", ecolor="0.45", marker=MARKS[place], mfc=fill, ms=6, capsize=3, lw=1, label=name
                 )
     left.set_yticks(range(len(rows)), [each.what for each, _ in rows], fontsize=8)
     left.set_ylim(len(rows) - 0.5, -0.5)
@@ -990,12 +980,18 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
         if not parts:
             continue
         blocks = []
-        for i, part in enumerate(parts):
-            path = out / (f"{name}.png" if i == len(parts) - 1 else f"{name}-{i + 1}.png")  # the largest budget has the plain name
-            picture(one, part, path)
-            blocks.append(f"{part.heading()}\n\n{table(one, part)}\n\n{image(one.title, path, page)}")
+        drawn = [part for part in parts if len(part.rows) > 1]
+        for part in parts:
+            blocks.append(f"{part.heading()}\n\n{table(one, part)}")
+            missing = [each.name for each in one.configurations if each not in [other for other, _ in part.rows]]
+            if missing:
+                blocks.append(f"Not yet measured with this budget: {', '.join(f'`{name_}`' for name_ in missing)}.")
+            if part in drawn:  # the largest budget's picture has the plain name
+                path = out / (f"{name}.png" if part is drawn[-1] else f"{name}-{drawn.index(part) + 1}.png")
+                picture(one, part, path)
+                blocks.append(image(one.title, path, page))
             shown = [(each, row) for each, row in part.rows if PAIRS in one.tests and PAIRS in row[0]["test"]]
-            if shown and part is parts[-1]:
+            if shown and part is drawn[-1]:
                 pooling_picture(shown, out / "moved-stone.png")
                 blocks.append(image("One stone moves by one point: the answers before and after", out / "moved-stone.png", page))
         texts[name] = "\n\n".join(blocks)
