@@ -102,10 +102,12 @@ class Design:
             0 <= self.pool_after <= self.restore_after,
             f"pool_after is {self.pool_after} and restore_after {self.restore_after}: a layer can be restored only after it was pooled",
         )
-        fits(
-            not (self.dense and (self.pool_after or self.extra_plane)),
-            "a fully connected network (dense) has nothing to pool, and no extra_plane",
-        )
+        fits(not (self.dense and self.changed()), f"a fully connected network (dense) has no {' and no '.join(self.changed())}")
+
+    def changed(self) -> list[str]:
+        """What makes this another convolutional network than the package's."""
+        names = ("first_kernel", "point_bias", "padding", "extra_plane", "pool_after", "restore_after")
+        return [name for name in names if getattr(self, name) != getattr(Design, name)]
 
     def network(self, config: TrainingConfig) -> nn.Module:
         """The network of a run; a PolicyNetwork itself where nothing is special about it. Raises AblationError where it cannot be built."""
@@ -113,14 +115,11 @@ class Design:
         built: nn.Module
         if self.dense:
             built = Dense(plain, self.dense, self.dense_as)
-        elif any(getattr(self, name) != getattr(Design, name) for name in CONVOLUTIONAL):
+        elif self.changed():
             built = Convolutional(plain, self)
         else:
             built = PolicyNetwork(plain)
         return Corners(built) if self.corners else built
-
-
-CONVOLUTIONAL = ("first_kernel", "point_bias", "padding", "extra_plane", "pool_after", "restore_after")
 
 
 @dataclass(frozen=True)

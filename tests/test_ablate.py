@@ -177,6 +177,7 @@ def test_a_run_that_diverges_is_a_line_too(packed_file: Path, tmp_path: Path, ca
         ('[{"name": "a", "filters": 0}]', "filters is 0"),
         ('[{"name": "a", "first_kernel": 4}]', "first_kernel is 4"),
         ('[{"name": "a", "pool_after": 1, "restore_after": 2}]', "plain network"),
+        ('[{"name": "a", "dense": 1, "first_kernel": 3, "extra_plane": "line"}]', "has no first_kernel and no extra_plane"),
         ('[{"name": "a", "corners": true}]', "makes no sense for corners"),
         ('[{"name": "a", "tests": ["9"]}]', "['9']"),
         ('[{"name": "a"}, {"name": "a"}]', "one name, a"),
