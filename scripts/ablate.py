@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -45,11 +46,12 @@ from torch import Tensor, nn  # noqa: E402
 from gopolicy import __version__, draw, evaluation, metrics, training, weights  # noqa: E402
 from gopolicy.batches import Batches, fixed  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
-from gopolicy.coords import point_to_gtp  # noqa: E402
-from gopolicy.errors import GoPolicyError  # noqa: E402
+from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
+from gopolicy.errors import GoPolicyError, IllegalMoveError  # noqa: E402
 from gopolicy.games import PackedGames  # noqa: E402
 from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
 from gopolicy.policy import Policy  # noqa: E402
+from gopolicy.sgf import GameRecord  # noqa: E402
 from gopolicy.training import MAY_CHANGE, TrainingConfig, Workers, say  # noqa: E402
 
 LINES = "runs.jsonl"
@@ -343,16 +345,13 @@ class Convolutional(PolicyNetwork):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size[0] > 1:
                 module.padding_mode = "circular" if design.padding == "circular" else "zeros"
-        plane = torch.ones(1, 1, SIZE, SIZE)
-        if design.extra_plane == "line":
-            plane[..., 1:-1, 1:-1] = 0
-        self.register_buffer("plane", plane, persistent=False)
         self.reset()
 
     def forward(self, planes: Tensor) -> Tensor:
         if self.design.extra_plane:
-            assert isinstance(self.plane, Tensor)
-            planes = torch.cat([planes, self.plane.to(planes.dtype).expand(len(planes), -1, -1, -1)], dim=1)
+            inside = 0.0 if self.design.extra_plane == "line" else 1.0
+            plane = F.pad(planes.new_full((len(planes), 1, SIZE - 2, SIZE - 2), inside), (1, 1, 1, 1), value=1.0)
+            planes = torch.cat([planes, plane], dim=1)
         if not self.design.pool_after:
             return super().forward(planes)
         x = planes
@@ -629,7 +628,7 @@ def trained(run: Run, folder: Path, device: torch.device) -> Asked:
 def test(asked: Asked, label: str, packed: PackedGames, positions: int) -> dict[str, Any]:
     """``evaluation.figures`` on the test split: of so many views, or of the moves in a corner, chosen among its points; or ``pairs``."""
     if label == PAIRS:
-        return pairs(asked)
+        return pairs(asked, moved_stones(packed))
     if label not in CORNERS:
         return evaluation.figures(evaluation.answer(asked, packed, "test", symmetries=int(label), max_positions=positions))
     assert isinstance(asked.network, Corners)
@@ -640,49 +639,98 @@ def test(asked: Asked, label: str, packed: PackedGames, positions: int) -> dict[
     return evaluation.figures(answers, CORNERS[label].numpy()[played])
 
 
-# Black to play. The stone of the third row that changes its place puts the white stone beside it in atari: the move is to capture that one.
-#   . B . . B .
-#   a W 1 2 W b      with a stone on 1 the move is a, with one on 2 it is b
-#   . B . . B .
-PATTERN = {"black": [(0, 1), (0, 4), (2, 1), (2, 4)], "white": [(1, 1), (1, 4)], "moved": [(1, 2), (1, 3)], "right": [(1, 0), (1, 5)]}
-SHOWN = (7, 6)  # row and column of the pattern's corner in the picture: far from the edges, stones 1 and 2 in one square of the pooling
+Case = tuple[Board, int]  # a position, and the point of its right move
 
 
-def pair(row: int, column: int, sideways: bool) -> list[tuple[Board, int]]:
-    """The two boards with the pattern there, and the right move's point on each."""
+def moved(record: GameRecord, number: int) -> list[tuple[Case, Case]]:
+    """Move ``number`` of a game captures stones by their last liberty. Where the capturing side has a stone on a point beside it, the same
+    game with that stone on the last liberty leaves its old point as the last liberty: the same stones are captured one point further.
+    The position of the game, and each such other one."""
+    colour, last = record.moves[number - 1]
+    board = record.position(number)
+    after = record.position(number + 1)
+    stones, captured = board.stones().ravel(), after.captures[colour] - board.captures[colour]
+    found = []
+    for step in (-SIZE, -1, 1, SIZE):
+        old = last + step
+        if not 0 <= old < POINTS or (abs(step) == 1 and old // SIZE != last // SIZE) or stones[old] != colour:
+            continue
+        played = [i for i in range(number - 1) if record.moves[i] == (colour, old)]
+        if not played:
+            continue
+        moves = (*record.moves[: played[-1]], (colour, last), *record.moves[played[-1] + 1 :])
+        try:
+            other = dataclasses.replace(record, moves=moves).position(number)
+            then = other.copy()
+            then.play(old, colour)
+        except IllegalMoveError:
+            continue
+        changed = np.flatnonzero(other.stones().ravel() != stones)
+        gone = then.captures[colour] - other.captures[colour] == captured and np.array_equal(then.stones(), after.stones())
+        if changed.tolist() == sorted((last, old)) and gone:
+            found.append(((board, last), (other, old)))
+    return found
 
-    def points(name: str) -> list[int]:
-        return [(column + c) * SIZE + row + r if sideways else (row + r) * SIZE + column + c for r, c in PATTERN[name]]
 
-    result = []
-    for moved, right in zip(points("moved"), points("right"), strict=True):
-        board = Board(SIZE)
-        board.setup([*points("black"), moved], points("white"))
-        result.append((board, right))
-    return result
+@functools.cache
+def moved_stones(packed: PackedGames, split: str = "test") -> list[tuple[Case, Case]]:
+    """The first pairs of positions of a split that ``moved`` finds at captures of two stones and more."""
+    found: list[tuple[Case, Case]] = []
+    for game in packed.indices(split):
+        record = packed.record(int(game))
+        if record.size != SIZE:
+            continue
+        board = record.position(1)
+        for number, (colour, point) in enumerate(record.moves, start=1):
+            before = board.captures[colour]
+            board.play(point, colour)
+            if board.captures[colour] >= before + 2:
+                found += moved(record, number)
+        if len(found) >= MOST_PAIRS:
+            break
+    return found[:MOST_PAIRS]
 
 
-def pairs(asked: Policy) -> dict[str, Any]:
-    """How often the first choice within two points of the pattern is the capture, all over the board; the likeliest moves in one place."""
-    places = [(r, c, sideways) for sideways in (False, True) for r in range(2, SIZE - 4) for c in range(2, SIZE - 7)]
-    cases = [case for place in places for case in pair(*place)]
-    near = []
-    for r, c, sideways in places:
-        mask = np.zeros((SIZE, SIZE), dtype=bool)
-        mask[r - 2 : r + 5, c - 2 : c + 8] = True
-        near += [mask.T if sideways else mask] * 2
-    right = []
+MOST_PAIRS = 400
+
+
+def pairs(asked: Policy, found: list[tuple[Case, Case]]) -> dict[str, Any]:
+    """How often the first choice is the capture, in the game and after a stone has moved by one point; and what the picture shows."""
+    if not found:
+        raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
+    cases = [case for pair in found for case in pair]
+    right, probs = [], []
     for begin in range(0, len(cases), 128):
         part = cases[begin : begin + 128]
-        probs = asked.probabilities_batch([board for board, _ in part])
-        right += [int(np.where(mask, p, -1).argmax()) == point for p, mask, (_, point) in zip(probs, near[begin:], part, strict=False)]
-    shown = []
-    for board, _ in pair(*SHOWN, False):
-        probs_ = asked.probabilities(board).ravel()
-        best = np.argsort(-probs_, kind="stable")[:24]
-        shown.append({point_to_gtp(int(p), SIZE): round(float(probs_[p]), 4) for p in best})
+        probs += asked.probabilities_batch([board for board, _ in part])
+        right += [int(p.argmax()) == point for p, (_, point) in zip(probs[begin:], part, strict=True)]
     both = [right[i] and right[i + 1] for i in range(0, len(right), 2)]
-    return {"right": round(float(np.mean(right)), 5), "both": round(float(np.mean(both)), 5), "boards": len(right), "shown": shown}
+    shown = []
+    first = next((i for i, ((_, a), (_, b)) in enumerate(found) if central(a) and square(a) == square(b)), 0)
+    for (board, point), p in zip(found[first], probs[2 * first :], strict=False):
+        stones = board.stones().ravel()
+        colours = {
+            name: [point_to_gtp(int(q), SIZE) for q in np.flatnonzero(stones == c)] for name, c in (("black", BLACK), ("white", WHITE))
+        }
+        likely = {point_to_gtp(int(q), SIZE): round(float(p.flat[q]), 4) for q in np.argsort(-p.ravel(), kind="stable")[:24]}
+        shown.append({**colours, "to_play": board.to_play, "right": point_to_gtp(point, SIZE), "likely": likely})
+    return {
+        "game": round(float(np.mean(right[::2])), 5),
+        "moved": round(float(np.mean(right[1::2])), 5),
+        "both": round(float(np.mean(both)), 5),
+        "pairs": len(found),
+        "shown": shown,
+    }
+
+
+def square(point: int) -> tuple[int, int]:
+    """The square of 2×2 points that pooling makes one of."""
+    return point // SIZE // 2, point % SIZE // 2
+
+
+def central(point: int) -> bool:
+    """Far enough from the edges to be drawn with its surroundings."""
+    return all(4 <= line <= SIZE - 5 for line in divmod(point, SIZE))
 
 
 def machine(device: torch.device) -> str:
@@ -812,7 +860,8 @@ def told(label: str) -> str:
 
 def in_words(label: str, figures: dict[str, Any]) -> str:
     if label == PAIRS:
-        return f"{figures['right']:.1%} of {figures['boards']} boards right, {figures['both']:.1%} of the pairs"
+        shares = f"{figures['game']:.1%}, with the stone moved {figures['moved']:.1%}, both {figures['both']:.1%}"
+        return f"{figures['pairs']} pairs: captures {shares}"
     return f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, cross-entropy {figures['cross_entropy']:.4f}"
 
 
@@ -874,7 +923,7 @@ def table(one: Set, part: Part) -> str:
     labels = [label for label in one.tests if label != PAIRS]
     heads = ["configuration", "weights", "multiply-adds", "positions", "seeds"]
     heads += [f"top-1 % ({told(label)})" if len(labels) > 1 else "top-1 %" for label in labels] + ["top-5 %", "cross-entropy"]
-    heads += ["moved stone: right %, both %"] if PAIRS in one.tests else []
+    heads += ["captures % (game, stone moved, both)"] if PAIRS in one.tests else []
     heads += ["minutes"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for each, row in part.rows:
@@ -890,7 +939,7 @@ def table(one: Set, part: Part) -> str:
             cells += [f"{scale * np.mean([f[name] for f in first]):.{digits}f}" if first else "" for name, scale, digits in REST]
             if PAIRS in one.tests:
                 stones = [line["test"][PAIRS] for line in fine if PAIRS in line["test"]]
-                shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("right", "both") if stones]
+                shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("game", "moved", "both") if stones]
                 cells.append(", ".join(shares) or "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
@@ -951,17 +1000,25 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
     tiles = []
     for each, row in rows:
         across = []
-        for (board, right), likely in zip(pair(*SHOWN, False), row[0]["test"][PAIRS]["shown"], strict=True):
+        for told_ in row[0]["test"][PAIRS]["shown"]:
+            board = Board(SIZE)
+            board.setup(told_["black"], told_["white"])
+            board.to_play = told_["to_play"]
             probs = np.zeros(POINTS)
-            for vertex, prob in likely.items():
+            for vertex, prob in told_["likely"].items():
                 probs[board.point(vertex)] = prob
-            figure = draw.board_figure(board, probs.reshape(SIZE, SIZE), f"{each.name}: {point_to_gtp(right, SIZE)} captures", right)
+            right = board.point(told_["right"])
+            title = f"{each.name}: {colour_name(board.to_play)} captures at {told_['right']}"
+            figure = draw.board_figure(board, probs.reshape(SIZE, SIZE), title, right)
             canvas = FigureCanvasAgg(figure)
-            figure.set_size_inches(4.2, 3.5)
+            figure.set_size_inches(4.2, 3.6)
             figure.set_dpi(75)
             axes = figure.axes[0]
-            axes.set_xlim(SHOWN[1] - 2.6, SHOWN[1] + 7.6)
-            axes.set_ylim(SHOWN[0] + 4.6, SHOWN[0] - 2.6)
+            middle_row, middle_column = (2 * line + 0.5 for line in square(right))
+            axes.set_xlim(middle_column - 4.7, middle_column + 4.7)
+            axes.set_ylim(middle_row + 3.7, middle_row - 3.7)
+            for text in axes.texts:
+                text.set_clip_on(True)
             canvas.draw()  # type: ignore[no-untyped-call]
             across.append(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
         tiles.append(np.concatenate(across, axis=1))

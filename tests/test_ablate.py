@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 from gopolicy import games, metrics, symmetry, training, weights
 from gopolicy.batches import Batches
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, WHITE
 from gopolicy.games import PackedGames
 from gopolicy.network import PolicyNetwork
 from gopolicy.training import TrainingConfig
@@ -368,42 +367,53 @@ def test_fewer_games(packed_file: Path) -> None:
     assert all(np.array_equal(few.indices(split), packed.indices(split)) for split in ("validation", "test"))
 
 
-class Oracle:
-    """Sees every capture."""
-
-    def probabilities(self, board: Board) -> Any:
-        probs = np.zeros((19, 19))
-        white = np.pad(board.stones() == WHITE, 1)
-        beside = white[:-2, 1:-1] | white[2:, 1:-1] | white[1:-1, :-2] | white[1:-1, 2:]
-        for point in np.flatnonzero(board.legal_mask() & beside):
-            after = board.copy()
-            after.play(int(point))
-            probs.flat[point] = 0.9 if after.captures[BLACK] else 0.0001
-        return probs
+class Greedy:
+    """Captures as much as it can."""
 
     def probabilities_batch(self, boards: list[Board]) -> list[Any]:
-        return [self.probabilities(board) for board in boards]
+        result = []
+        for board in boards:
+            probs = np.zeros((19, 19), dtype=np.float32)
+            for point in np.flatnonzero(board.legal_mask()):
+                after = board.copy()
+                after.play(int(point))
+                probs.flat[point] = 0.01 + after.captures[board.to_play] - board.captures[board.to_play]
+            result.append(probs / probs.sum())
+        return result
 
 
-class Stubborn(Oracle):
+class Stubborn(Greedy):
     """Answers after the stone has moved as before."""
 
     def probabilities_batch(self, boards: list[Board]) -> list[Any]:
-        return [self.probabilities(boards[i // 2 * 2]) for i in range(len(boards))]
+        return [answer for answer in super().probabilities_batch(boards[::2]) for _ in (0, 1)]
 
 
-def test_the_stone_that_moves() -> None:
-    (first, a), (second, b) = ablate.pair(*ablate.SHOWN, False)
-    assert (first.stones() != second.stones()).sum() == 2  # one stone, one point
-    gone, come = np.flatnonzero(first.stones() != second.stones())
-    assert come - gone == 1
-    assert gone // 19 // 2 == come // 19 // 2  # in one square of the pooling
-    assert gone % 19 // 2 == come % 19 // 2
-    assert all(board.is_legal(point) for board in (first, second) for point in (a, b))
-    result = ablate.pairs(Oracle())
-    assert (result["right"], result["both"], result["boards"]) == (1.0, 1.0, 2 * 2 * 13 * 10)
-    stubborn = ablate.pairs(Stubborn())
-    assert (stubborn["right"], stubborn["both"]) == (0.5, 0.0)
+def test_the_stone_that_moves(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablate, "MOST_PAIRS", 12)
+    found = ablate.moved_stones(PackedGames.open(packed_file), "train")
+    assert len(found) == 12
+    for (board, last), (other, old) in found:
+        assert board.to_play == other.to_play
+        assert abs(last - old) in (1, 19)
+        ours = board.to_play
+        assert (board.stones().flat[old], board.stones().flat[last]) == (ours, 0)
+        assert (other.stones().flat[old], other.stones().flat[last]) == (0, ours)
+        assert (board.stones() != other.stones()).sum() == 2  # one stone, one point
+        taken = []
+        for position, point in ((board, last), (other, old)):
+            before = position.stones().copy()
+            after = position.copy()
+            after.play(point)
+            taken.append(np.flatnonzero((before == -ours) & (after.stones() == 0)).tolist())
+        assert taken[0] == taken[1]
+        assert len(taken[0]) >= 2
+    greedy, stubborn = (ablate.pairs(one, found) for one in (Greedy(), Stubborn()))
+    assert greedy["pairs"] == 12
+    assert greedy["game"] == stubborn["game"] > 0.6  # elsewhere there may be more to take
+    assert greedy["both"] > 0.6
+    assert (stubborn["moved"], stubborn["both"]) == (0, 0)  # its first choice is occupied now
+    assert [len(one["likely"]) for one in greedy["shown"]] == [24, 24]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
