@@ -33,12 +33,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -53,6 +54,9 @@ from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
 from gopolicy.policy import Policy  # noqa: E402
 from gopolicy.sgf import GameRecord  # noqa: E402
 from gopolicy.training import MAY_CHANGE, TrainingConfig, Workers, say  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LINES = "runs.jsonl"
 SIZE = 19
@@ -706,7 +710,7 @@ def pairs(asked: Policy, found: list[tuple[Case, Case]]) -> dict[str, Any]:
         right += [int(p.argmax()) == point for p, (_, point) in zip(probs[begin:], part, strict=True)]
     both = [right[i] and right[i + 1] for i in range(0, len(right), 2)]
     shown = []
-    first = next((i for i, ((_, a), (_, b)) in enumerate(found) if central(a) and square(a) == square(b)), 0)
+    first = next((i for i, ((board, a), (_, b)) in enumerate(found) if square(a) == square(b) and open_square(board, a)), 0)
     for (board, point), p in zip(found[first], probs[2 * first :], strict=False):
         stones = board.stones().ravel()
         colours = {
@@ -728,9 +732,11 @@ def square(point: int) -> tuple[int, int]:
     return point // SIZE // 2, point % SIZE // 2
 
 
-def central(point: int) -> bool:
-    """Far enough from the edges to be drawn with its surroundings."""
-    return all(4 <= line <= SIZE - 5 for line in divmod(point, SIZE))
+def open_square(board: Board, point: int) -> bool:
+    """Whether another point of its square is empty, and all is far enough from the edges to be drawn with its surroundings."""
+    row, column = square(point)
+    empty = int((board.stones()[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] == 0).sum())
+    return empty >= 2 and 2 <= row <= 6 and 2 <= column <= 6
 
 
 def machine(device: torch.device) -> str:
@@ -953,14 +959,12 @@ MARKS, DASHES = "osD^vPX*<>", ("-", "--", "-.", ":")
 
 def picture(one: Set, part: Part, path: Path) -> None:
     """Left the accuracies with their intervals, right how they came about; marks and dashes tell the lines apart without colours."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = [(each, [line for line in row if "failed" not in line]) for each, row in part.rows]
     rows = [(each, row) for each, row in rows if row]
     labels = [label for label in one.tests if label != PAIRS]
-    figure = Figure(figsize=(11, 1.5 + 0.36 * max(6, len(rows))), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(11, 1.5 + 0.36 * max(6, len(rows))), dpi=75, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for place, label in enumerate(labels):
         for i, (_, row) in enumerate(rows):
@@ -989,14 +993,27 @@ def picture(one: Set, part: Part, path: Path) -> None:
     for axis in (left, right):
         axis.grid(alpha=0.3)
     figure.suptitle(one.title, fontsize=11)
-    figure.savefig(path, dpi=75)
+    save_png(path, pixels(figure))
+
+
+def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """(rows, columns, 3)"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+
+
+def save_png(path: Path, image_: npt.NDArray[np.uint8]) -> None:
+    """With 32 colours: a third of the size, for pictures that stand in a repository."""
+    from PIL import Image  # matplotlib needs it too
+
+    Image.fromarray(np.ascontiguousarray(image_)).quantize(32).save(path, optimize=True)
 
 
 def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path: Path) -> None:
     """A row of two boards for every network: its answers before and after one stone has moved by one point; the right move is dashed."""
-    import matplotlib.image
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     tiles = []
     for each, row in rows:
         across = []
@@ -1010,7 +1027,6 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
             right = board.point(told_["right"])
             title = f"{each.name}: {colour_name(board.to_play)} captures at {told_['right']}"
             figure = draw.board_figure(board, probs.reshape(SIZE, SIZE), title, right)
-            canvas = FigureCanvasAgg(figure)
             figure.set_size_inches(4.2, 3.6)
             figure.set_dpi(75)
             axes = figure.axes[0]
@@ -1019,10 +1035,9 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
             axes.set_ylim(middle_row + 3.7, middle_row - 3.7)
             for text in axes.texts:
                 text.set_clip_on(True)
-            canvas.draw()  # type: ignore[no-untyped-call]
-            across.append(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+            across.append(pixels(figure))
         tiles.append(np.concatenate(across, axis=1))
-    matplotlib.image.imsave(path, np.concatenate(tiles, axis=0))
+    save_png(path, np.concatenate(tiles, axis=0))
 
 
 def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
