@@ -71,6 +71,10 @@ class TrainingError(GoPolicyError):
     """A run that cannot start or go on."""
 
 
+class Diverged(TrainingError):
+    """A run whose loss or weights are no numbers any more."""
+
+
 def _option(default: Any, text: str, *choices: str) -> Any:
     """A field of TrainingConfig and the command-line option of the same name in one."""
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices or None})
@@ -261,7 +265,7 @@ def make_optimizer(config: TrainingConfig, network: nn.Module, device: torch.dev
 class Average:
     """The moving average of a network's weights, running statistics included: a network of its own."""
 
-    def __init__(self, network: PolicyNetwork, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
@@ -291,9 +295,7 @@ def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: tor
 
 
 @torch.inference_mode()
-def measure(
-    network: PolicyNetwork, positions: Iterable[tuple[Any, ...]], device: torch.device, number: torch.dtype
-) -> dict[str, float | int]:
+def measure(network: nn.Module, positions: Iterable[tuple[Any, ...]], device: torch.device, number: torch.dtype) -> dict[str, float | int]:
     """``loss`` (cross-entropy), ``top1``, ``top5`` and ``positions`` over batches that start with (planes, targets)."""
     network.eval()
     sums, count = torch.zeros(3, dtype=torch.float64, device=device), 0
@@ -363,7 +365,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error})") from error
 
 
-def _collect(network: PolicyNetwork, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _collect(network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"average/{name}": tensor for name, tensor in average.network.state_dict().items()}
     for name, parameter in network.named_parameters():
@@ -371,7 +373,7 @@ def _collect(network: PolicyNetwork, average: Average, optimizer: torch.optim.Op
     return tensors
 
 
-def _restore(tensors: dict[str, Tensor], network: PolicyNetwork, average: Average, optimizer: torch.optim.Optimizer) -> None:
+def _restore(tensors: dict[str, Tensor], network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -431,12 +433,14 @@ def train(
     *,
     checkpoint: Checkpoint | None = None,
     initial: PolicyNetwork | None = None,
+    build: Callable[[TrainingConfig], nn.Module] | None = None,
 ) -> int:
     """Trains until the budget is used up or a signal comes; returns the exit status (0, or 128 + the signal).
 
     ``validation()`` gives the positions to measure, the same each time, as batches (planes, targets, …). ``facts`` describes the
     data, for the weights' description. ``checkpoint`` is what to go on from; ``initial`` are weights to start from instead of
-    random ones. Raises TrainingError if the loss is no number any more.
+    random ones. ``build`` makes another network of the same inputs and outputs than the options describe; what is no PolicyNetwork
+    is kept in the checkpoint alone, since no description of weights can tell it. Raises Diverged if the loss is no number any more.
     """
     device, number = workers.device, resolve_precision(config.precision, workers.device)
     if config.threads and device.type == "cpu":
@@ -445,7 +449,7 @@ def train(
     torch.backends.cudnn.benchmark = device.type == "cuda"
 
     torch.manual_seed(config.seed)
-    network = PolicyNetwork(config.network())
+    network = build(config) if build else PolicyNetwork(config.network())
     if initial is not None:
         network.load_state_dict(initial.state_dict())
     network = network.to(device)
@@ -474,10 +478,10 @@ def train(
 
     def save(log: metrics.Metrics) -> None:
         if not all(torch.isfinite(parameter).all() for parameter in parameters):
-            raise TrainingError(f"the weights are no numbers any more at step {counters.step}: start again with a smaller --lr")
+            raise Diverged(f"the weights are no numbers any more at step {counters.step}: start again with a smaller --lr")
         counters.metrics_bytes = log.position()
         save_checkpoint(out / CHECKPOINT, Checkpoint(config, facts, counters, _collect(network, average, optimizer)))
-        if counters.step:
+        if counters.step and type(average.network) is PolicyNetwork:  # no subclass: it computes something else than it describes
             weights.save(out / WEIGHTS, average.network, describe(config, facts, counters))
 
     def validate(log: metrics.Metrics) -> None:
@@ -566,7 +570,7 @@ def train(
                 if log is not None:
                     mean_loss, top1 = (sums / (interval_steps * workers.world)).tolist()
                     if not math.isfinite(mean_loss):
-                        raise TrainingError(f"the loss is {mean_loss} at step {counters.step}: start again with a smaller --lr")
+                        raise Diverged(f"the loss is {mean_loss} at step {counters.step}: start again with a smaller --lr")
                     now = time.monotonic()
                     spent = max(now - line_began - paused, 1e-9)
                     speed = line_steps * config.batch_size / spent
@@ -596,8 +600,8 @@ def train(
                 validate(log)
             save(log)
             metrics.draw(out)
-            line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out / WEIGHTS}")
-            if stop:
+            line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out}")
+            if stop and build is None:
                 say(f"to go on: gopolicy train --out {out} --resume")
     return status
 
@@ -720,6 +724,12 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     return network, dataclasses.replace(config, **shape)
 
 
+def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: int) -> dict[str, Any]:
+    """What a run tells of its games: the file, a digest that tells sets of games apart, the positions it trains on, a summary."""
+    digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
+    return {"file": str(Path(source).resolve()), "digest": digest, "positions": positions, **games.summary()}
+
+
 def run(args: argparse.Namespace) -> int:
     """``gopolicy train``: returns the exit status, raises GoPolicyError for what cannot be done."""
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
@@ -742,10 +752,9 @@ def run(args: argparse.Namespace) -> int:
             rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",
         )  # fmt: skip
         try:
-            digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
-            facts = {"file": str(Path(source).resolve()), "digest": digest, "positions": batches.positions, **games.summary()}
+            facts = data_facts(source, games, batches.positions)
             if checkpoint is not None:
-                if checkpoint.facts["digest"] != digest:
+                if checkpoint.facts["digest"] != facts["digest"]:
                     raise TrainingError(
                         f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
                     )

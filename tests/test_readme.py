@@ -92,7 +92,17 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "ARCHITECTURE.md", "RESULTS.md", "data/README.md", "docs/planes.md", "docs/sabaki.md", "docs/ogs.md", "docs/katrain.md"],
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "RESULTS.md",
+        "data/README.md",
+        "docs/planes.md",
+        "docs/why-this-network.md",
+        "docs/sabaki.md",
+        "docs/ogs.md",
+        "docs/katrain.md",
+    ],
 )
 def test_links(page: str) -> None:
     path = ROOT / page

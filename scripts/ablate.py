@@ -1,0 +1,1187 @@
+"""What is each part of the network worth? Configurations trained on equal budgets, then tables and pictures of them.
+
+    python scripts/ablate.py games.gpk --out runs/ablate --set questions --positions 60000 --filters 32 --layers 6 --threads 1   # a laptop
+    torchrun --nproc-per-node 4 scripts/ablate.py games.gpk --out runs/paper --set paper --positions 50000000 --seeds 3          # GPUs
+    python scripts/ablate.py --out runs/ablate --report --page docs/why-this-network.md      # tables and pictures again, no training
+
+`--list` shows the sets and what is in them. A budget is `--positions`, the same for all, or `--tera-multiply-adds`, the same arithmetic
+for all: a network that multiplies half as much per position then sees twice as many. The options of `gopolicy train` are taken too, and
+hold for every configuration that does not itself set them. `--file` runs configurations of your own, a JSON list:
+
+    [{"name": "small", "filters": 32}, {"name": "strong", "what": "9 dan only", "games": "strong.gpk", "tests": ["1", "8"]}]
+
+OUT holds a run folder for every configuration and seed, as `gopolicy train` makes it, and a line of JSON for every finished run in
+runs.jsonl; all that a report needs is in those lines. The same command goes on after Ctrl-C, a kill or a power cut; what is
+finished is never trained again, and a test that a line does not hold yet (`--set symmetries` after `--set bias`) is made up for.
+Exit status: 0, 2 for what cannot be run, 128 + the signal's number where one stopped it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from gopolicy import __version__, draw, evaluation, metrics, training, weights  # noqa: E402
+from gopolicy.batches import Batches, fixed  # noqa: E402
+from gopolicy.board import Board  # noqa: E402
+from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
+from gopolicy.errors import GoPolicyError, IllegalMoveError  # noqa: E402
+from gopolicy.games import PackedGames  # noqa: E402
+from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
+from gopolicy.policy import Policy  # noqa: E402
+from gopolicy.sgf import GameRecord  # noqa: E402
+from gopolicy.training import MAY_CHANGE, TrainingConfig, Workers, say  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = "runs.jsonl"
+SIZE = 19
+POINTS = SIZE * SIZE
+# Of the training options: those that a run's own place in the list decides.
+DECIDED = {"steps", "max_minutes", "seed"}
+
+
+class AblationError(GoPolicyError):
+    """A list of configurations that cannot be run."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Configurations
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a configuration may set beside the options of ``gopolicy train``."""
+
+    first_kernel: int = 5  # width of the first layer's kernel, odd
+    point_bias: bool = True  # False: one bias for all points
+    padding: str = "zeros"  # beyond the edge: zeros, or circular (the board is a torus: nothing tells where the edge is)
+    extra_plane: str = ""  # a constant plane more: board (1 on all points; zero padding makes it 0 beyond the edge), line (1 on the edge)
+    pool_after: int = 0  # layer after which 2×2 points become their maximum; 0: nowhere. Plain networks only
+    restore_after: int = 0  # layer after which they become 2×2 points again, all alike
+    dense: int = 0  # hidden layers of a fully connected network, in place of the convolutional one
+    dense_as: str = "weights"  # it has as many weights as the convolutional one, or as much arithmetic
+    corners: bool = False  # learns in three corners alone, and is asked in the fourth (FOURTH)
+    augment: bool = True  # trained under random symmetries
+    fraction: float = 1.0  # of the training games
+    games: str = ""  # packed games to train on, in place of those of the command; tested on the same as all others
+
+    def __post_init__(self) -> None:
+        def fits(good: bool, text: str) -> None:
+            if not good:
+                raise AblationError(text)
+
+        fits(
+            self.first_kernel % 2 == 1 and 1 <= self.first_kernel <= SIZE,
+            f"first_kernel is {self.first_kernel}, expected an odd number to {SIZE}",
+        )
+        fits(self.padding in ("zeros", "circular"), f"padding is {self.padding!r}, expected zeros or circular")
+        fits(self.extra_plane in ("", "board", "line"), f"extra_plane is {self.extra_plane!r}, expected board or line")
+        fits(0 <= self.dense <= 64, f"dense is {self.dense}, expected 0 to 64 hidden layers")
+        fits(self.dense_as in ("weights", "arithmetic"), f"dense_as is {self.dense_as!r}, expected weights or arithmetic")
+        fits(0 < self.fraction <= 1, f"fraction is {self.fraction}, expected more than 0 and at most 1")
+        fits(
+            0 <= self.pool_after <= self.restore_after,
+            f"pool_after is {self.pool_after} and restore_after {self.restore_after}: a layer can be restored only after it was pooled",
+        )
+        fits(not (self.dense and self.changed()), f"a fully connected network (dense) has no {' and no '.join(self.changed())}")
+
+    def changed(self) -> list[str]:
+        """What makes this another convolutional network than the package's."""
+        names = ("first_kernel", "point_bias", "padding", "extra_plane", "pool_after", "restore_after")
+        return [name for name in names if getattr(self, name) != getattr(Design, name)]
+
+    def network(self, config: TrainingConfig) -> nn.Module:
+        """The network of a run; a PolicyNetwork itself where nothing is special about it. Raises AblationError where it cannot be built."""
+        plain = config.network()
+        built: nn.Module
+        if self.dense:
+            built = Dense(plain, self.dense, self.dense_as)
+        elif self.changed():
+            built = Convolutional(plain, self)
+        else:
+            built = PolicyNetwork(plain)
+        return Corners(built) if self.corners else built
+
+
+@dataclass(frozen=True)
+class Configuration:
+    name: str
+    what: str  # in the tables
+    options: dict[str, Any] = field(default_factory=dict)  # of TrainingConfig
+    design: Design = Design()
+
+    def settings(self) -> dict[str, Any]:
+        return self.options | {key: value for key, value in dataclasses.asdict(self.design).items() if value != getattr(Design, key)}
+
+
+@dataclass(frozen=True)
+class Set:
+    """Configurations that one table compares."""
+
+    title: str
+    configurations: tuple[Configuration, ...]
+    tests: tuple[str, ...] = ("1",)  # views of the board; LEARNED and FOURTH; PAIRS
+
+
+LEARNED, FOURTH, PAIRS = "learned corner", "fourth corner", "pairs"
+TESTS = (*(str(number) for number in range(1, 9)), LEARNED, FOURTH, PAIRS)
+
+
+def configuration(name: str, what: str = "", **settings: Any) -> Configuration:
+    """Sorts settings into training options and design. Raises AblationError for what there is not, or of another type."""
+    if not re.fullmatch(r"[A-Za-z0-9.+-]{1,40}", name):
+        raise AblationError(f"a configuration is named {name!r}, expected 1 to 40 letters, digits, dots and dashes")
+    known = {entry.name: entry.default for entry in dataclasses.fields(TrainingConfig) if entry.name not in DECIDED}
+    design = {entry.name: entry.default for entry in dataclasses.fields(Design)}
+    for key, value in settings.items():
+        if key not in known and key not in design:
+            raise AblationError(f"configuration {name}: there is no setting {key!r}; there are {', '.join([*known, *design])}")
+        wanted = type((known | design)[key])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise AblationError(f"configuration {name}: {key} is {value!r}, expected {wanted.__name__}")
+    try:
+        chosen = Design(**{key: value for key, value in settings.items() if key in design})
+    except AblationError as error:
+        raise AblationError(f"configuration {name}: {error}") from None
+    return Configuration(name, what or name, {key: value for key, value in settings.items() if key in known}, chosen)
+
+
+def _built_in() -> dict[str, Set]:
+    c = configuration
+    plain = c("plain", "the plain network: 48 planes, 5×5 first, a bias per point", kind="alphago")
+
+    def stones(name: str, what: str, **settings: Any) -> Configuration:
+        return c(name, what, kind="alphago", planes="stones1", **settings)
+
+    convolutional = stones("stones", "convolutional, 1 plane")
+    few = stones("dense-weights", "fully connected, as many weights", dense=2)
+    much = stones("dense-arithmetic", "fully connected, as much arithmetic", dense=2, dense_as="arithmetic")
+    residual = c("residual", "residual, batch normalisation", kind="residual")
+
+    def of_games(percent: int) -> list[Configuration]:
+        return [
+            stones(f"{one.name}-{percent}pc", f"{one.what}; {percent} % of the games", fraction=percent / 100, **settings)
+            for one, settings in ((convolutional, {}), (few, {"dense": 2}), (much, {"dense": 2, "dense_as": "arithmetic"}))
+        ]
+
+    def edge(name: str, what: str, **settings: Any) -> Configuration:
+        return stones(name, what, point_bias=False, **settings)
+
+    return {
+        # The paper's table
+        "planes": Set(
+            "What the network is told: planes",
+            (
+                convolutional,
+                *(c(f"planes{n}", f"{n} planes", kind="alphago", planes=f"alphago{n}") for n in (4, 12, 20)),
+                plain,
+            ),
+        ),
+        "filters": Set(
+            "Filters, 12 layers", tuple(c(f"k{n}", f"{n} filters", kind="alphago", filters=n, layers=12) for n in (64, 128, 192))
+        ),
+        "wide": Set("More filters, 12 layers", tuple(c(f"k{n}", f"{n} filters", kind="alphago", filters=n, layers=12) for n in (256, 384))),
+        "symmetries": Set(
+            "Symmetries, in training and at test time",
+            (plain, c("no-augmentation", "the same, trained without symmetries", kind="alphago", augment=False)),
+            ("1", "2", "4", "8"),
+        ),
+        # The questions
+        "dense": Set("Convolutional or fully connected, told the stones alone", (convolutional, few, much)),
+        "data": Set("How many games it takes, told the stones alone", (*of_games(1), *of_games(10), convolutional, few, much)),
+        "kernel": Set(
+            "Width of the first layer",
+            (c("kernel3", "3×3 first", kind="alphago", first_kernel=3), plain, c("kernel7", "7×7 first", kind="alphago", first_kernel=7)),
+        ),
+        "corner": Set(
+            "The same patterns in another corner",
+            (
+                stones("corner-stones", "convolutional, one bias", point_bias=False, corners=True),
+                stones("corner-bias", "convolutional, a bias per point", corners=True),
+                stones("corner-dense", "fully connected, as many weights", dense=2, corners=True),
+            ),
+            (LEARNED, FOURTH),
+        ),
+        "pooling": Set(
+            "Max pooling",
+            (
+                plain,
+                c("pool", "2×2 points pooled after layer 2, restored after layer 3", kind="alphago", pool_after=2, restore_after=3),
+                c(
+                    "pool-rest",
+                    "2×2 points pooled after layer 2, restored before the output",
+                    kind="alphago",
+                    pool_after=2,
+                    restore_after=1024,
+                ),
+            ),
+            ("1", PAIRS),
+        ),
+        "bias": Set("One bias or a bias per point", (plain, c("one-bias", "one bias for all points", kind="alphago", point_bias=False))),
+        "edge": Set(
+            "How the network knows where the edge is (told the stones alone, one bias)",
+            (
+                edge("edge-zeros", "zero padding"),
+                edge("edge-board", "zero padding, and a plane that is 1 on the board", extra_plane="board"),
+                edge("edge-none", "no edge: the board as a torus", padding="circular"),
+                edge("edge-line", "the torus, and a plane that is 1 on the first line", padding="circular", extra_plane="line"),
+            ),
+        ),
+        "depth": Set(
+            "Depth, plain and residual",
+            tuple(
+                c(f"{word}{n}", f"{word}, {n} layers", kind=kind, layers=n)
+                for word, kind in (("plain", "alphago"), ("residual", "residual"))
+                for n in (4, 8, 12, 20)
+            ),
+        ),
+        "residual": Set("Plain or residual", (plain, residual)),
+        # The recipe
+        "optimizer": Set(
+            "Optimizer and learning rate",
+            (
+                *(c(f"adamw-{lr:g}", f"AdamW, {lr:g}", optimizer="adamw", lr=lr) for lr in (1e-3, 2e-3, 4e-3, 8e-3)),
+                *(c(f"muon-{lr:g}", f"Muon, {lr:g}", optimizer="muon", lr=lr) for lr in (5e-3, 1e-2, 2e-2)),
+                *(c(f"sgd-{lr:g}", f"SGD with momentum, {lr:g}", optimizer="sgd", lr=lr, weight_decay=1e-4) for lr in (0.01, 0.03, 0.1)),
+            ),
+        ),
+        "batch": Set(
+            "Batch size (the learning rate is not changed with it)",
+            tuple(c(f"batch{n}", f"{n} positions a step", batch_size=n) for n in (64, 128, 256, 512)),
+        ),
+        "smoothing": Set(
+            "Label smoothing", tuple(c(f"smooth-{p:g}", f"{p:g} spread over all points", label_smoothing=p) for p in (0.0, 0.05, 0.1))
+        ),
+        "averaging": Set(
+            "Averaging of weights",
+            tuple(c(f"ema-{p:g}", f"{p:g} stays at each step" if p else "none", ema=p) for p in (0.0, 0.99, 0.999, 0.9999)),
+        ),
+        "schedule": Set(
+            "How the learning rate falls", tuple(c(f"decay-{kind}", kind, decay=kind) for kind in ("cosine", "linear", "constant"))
+        ),
+        "shape": Set(
+            "Depth against width at about equal arithmetic, and the kind",
+            (
+                c("wide", "residual 92 × 6", filters=92, layers=6),
+                c("even", "residual 64 × 12", filters=64, layers=12),
+                c("deep", "residual 46 × 23", filters=46, layers=23),
+                c("even-plain", "plain 64 × 12", kind="alphago", filters=64, layers=12),
+            ),
+        ),
+    }
+
+
+SETS = _built_in()
+GROUPS = {
+    "paper": ("planes", "filters", "symmetries"),
+    "questions": ("dense", "data", "kernel", "corner", "pooling", "bias", "edge", "depth", "residual"),
+    "recipe": ("shape", "optimizer", "batch", "smoothing", "averaging", "schedule"),
+}
+
+
+def read_file(path: Path) -> Set:
+    """The user's own configurations. Raises AblationError for what is none."""
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AblationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise AblationError(f"{path} is not JSON: {error}") from None
+    if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed):
+        raise AblationError(f'{path} does not hold a list of configurations such as [{{"name": "small", "filters": 32}}]')
+    tests: dict[str, None] = {}
+    configurations = []
+    for one in listed:
+        one = dict(one)
+        wanted = one.pop("tests", ["1"])
+        if not isinstance(wanted, list) or not wanted or any(test not in TESTS for test in wanted):
+            raise AblationError(f"{path}: tests of {one['name']} are {wanted!r}, expected a list of some of {', '.join(TESTS)}")
+        tests |= dict.fromkeys(wanted)
+        configurations.append(configuration(**one))
+    names = [one.name for one in configurations]
+    if len(set(names)) < len(names):
+        raise AblationError(f"{path}: two configurations have one name, {next(name for name in names if names.count(name) > 1)}")
+    return Set(path.stem, tuple(configurations), tuple(tests))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks that no user loads
+
+
+class Convolutional(PolicyNetwork):
+    """A PolicyNetwork with one thing changed: planes (B, P, 19, 19) → logits (B, 361)."""
+
+    def __init__(self, config: PolicyConfig, design: Design) -> None:
+        super().__init__(dataclasses.replace(config, in_planes=config.in_planes + bool(design.extra_plane)))
+        self.design = design
+        if design.pool_after and (config.kind != "alphago" or not 0 < design.pool_after < config.layers):
+            raise AblationError(
+                f"pool_after {design.pool_after} needs a plain network (alphago) of more layers, not {config.kind} with {config.layers}"
+            )
+        self.first = Layer(self.config.in_planes, config.filters, design.first_kernel, config.kind == "residual")
+        if not design.point_bias:
+            self.point_bias = nn.Parameter(torch.zeros(1, 1))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size[0] > 1:
+                module.padding_mode = "circular" if design.padding == "circular" else "zeros"
+        self.reset()
+
+    def forward(self, planes: Tensor) -> Tensor:
+        if self.design.extra_plane:
+            inside = 0.0 if self.design.extra_plane == "line" else 1.0
+            plane = F.pad(planes.new_full((len(planes), 1, SIZE - 2, SIZE - 2), inside), (1, 1, 1, 1), value=1.0)
+            planes = torch.cat([planes, plane], dim=1)
+        if not self.design.pool_after:
+            return super().forward(planes)
+        x = planes
+        last = 1 + len(self.tower)
+        for number, layer in enumerate((self.first, *self.tower), start=1):
+            x = F.relu(layer(x), inplace=True)
+            if number == self.design.pool_after:
+                x = F.max_pool2d(x, 2, ceil_mode=True)  # (B, k, 10, 10): the last row and column stand alone
+            if number == min(self.design.restore_after, last):
+                x = F.interpolate(x, scale_factor=2.0)[:, :, :SIZE, :SIZE]  # nearest: all four points of a square alike
+        return self.head(x)
+
+    def _bias(self, size: int) -> Tensor:
+        return super()._bias(size) if self.design.point_bias else self.point_bias
+
+
+class Full(nn.Module):
+    """A fully connected layer: (B, inputs) → (B, outputs). Its weights are shaped like a convolution's: optimizers treat them alike."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight[:, :, 0, 0], self.bias)
+
+
+class Dense(nn.Module):
+    """A fully connected network, planes (B, P, 19, 19) → logits (B, 361), with about as many weights as the PolicyNetwork that ``config``
+    describes, or multiply-adds for a position: its hidden layers are as wide as that allows."""
+
+    def __init__(self, config: PolicyConfig, hidden: int, like: str) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            other = PolicyNetwork(config)
+        inputs = config.in_planes * POINTS
+        if like == "weights":
+            wanted = other.weight_count()
+            width = widest(lambda w: (inputs + 1) * w + (hidden - 1) * (w + 1) * w + (w + 1) * POINTS, wanted)
+        else:
+            wanted = other.multiply_adds()
+            width = widest(lambda w: inputs * w + (hidden - 1) * w * w + w * POINTS, wanted)
+        if not width:
+            raise AblationError(
+                f"a fully connected network of {wanted:,} {like} is not wide enough for a single unit: take more filters or layers"
+            )
+        widths = [inputs, *[width] * hidden, POINTS]
+        self.layers = nn.ModuleList(Full(a, b) for a, b in itertools.pairwise(widths))
+        for layer in self.layers:
+            assert isinstance(layer, Full)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        assert isinstance(layer, Full)
+        nn.init.normal_(layer.weight, std=0.1 / width**0.5)  # as PolicyNetwork: the first loss is about ln 361
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = planes.flatten(1)
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        logits: Tensor = self.layers[-1](x)
+        return logits.float()
+
+
+def widest(count: Callable[[int], int], wanted: int) -> int:
+    """The width whose count is at most ``wanted``."""
+    low, high = 0, 1
+    while count(high) <= wanted:
+        high *= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= wanted else (low, middle)
+    return low
+
+
+def quarter(bottom: bool, right: bool) -> Tensor:
+    """(361,) bool: the points of a 9×9 corner; the lines through the centre are in none."""
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[slice(-9, None) if bottom else slice(9), slice(-9, None) if right else slice(9)] = True
+    return mask.flatten()
+
+
+CORNERS = {LEARNED: quarter(False, False), FOURTH: quarter(True, True)}
+
+
+class Corners(nn.Module):
+    """A network whose answers in the fourth corner training never hears of: neither that a move is there nor that none is.
+
+    Were the points there open in training, every network would learn that nobody ever plays there. ``asked`` (361,) bool, where it is
+    not None, are the points it may answer with in evaluation.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.asked: Tensor | None = None
+
+    def forward(self, planes: Tensor) -> Tensor:
+        logits: Tensor = self.network(planes)
+        open_ = ~CORNERS[FOURTH] if self.training else self.asked
+        return logits if open_ is None else logits.masked_fill(~open_.to(logits.device), -100.0)
+
+
+class ThreeCorners(Batches):
+    """Batches without a move in the fourth corner: a position whose move is there is turned by half a turn."""
+
+    def make(self, step: int) -> tuple[Tensor, Tensor]:
+        planes, targets = super().make(step)
+        turned = CORNERS[FOURTH][targets]
+        planes[turned] = planes[turned].flip(2, 3)
+        targets[turned] = POINTS - 1 - targets[turned]
+        return planes, targets
+
+
+def multiply_adds(network: nn.Module, planes: int) -> int:
+    """Multiply-adds of the layers for one position, counted while it goes through."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, _: Any, output: Tensor) -> None:
+        assert isinstance(layer.weight, Tensor)
+        counts.append(layer.weight.numel() * output[0, 0].numel())  # every weight once for each point
+
+    counted = copy.deepcopy(network).eval()
+    for layer in counted.modules():
+        if isinstance(layer, nn.Conv2d | Full):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        counted(torch.zeros(1, planes, SIZE, SIZE))
+    return sum(counts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A run: training, then tests
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every configuration of a list may spend: exactly one of the two."""
+
+    positions: int | None = None
+    tera_multiply_adds: float | None = None  # 10^12 multiply-adds of forward passes; with the backward ones, training does three times that
+
+    def steps(self, batch_size: int, per_position: int) -> int:
+        positions = self.positions or 1e12 * (self.tera_multiply_adds or 0) / per_position
+        return max(1, round(positions / batch_size))
+
+    def told(self) -> dict[str, float]:
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return f"{self.positions:,} positions" if self.positions else f"{self.tera_multiply_adds:g} × 10¹² multiply-adds"
+
+
+@dataclass(frozen=True)
+class Run:
+    configuration: Configuration
+    config: TrainingConfig
+    base: dict[str, Any]  # options of the command line
+    budget: Budget
+    tests: tuple[str, ...]
+    weights: int
+    multiply_adds: int
+    games: str  # packed file it is trained on
+    digest: str  # of those games
+
+    @property
+    def key(self) -> str:
+        """Tells trainings apart, seeds too: eight hexadecimal digits of all that decides the weights."""
+        deciding = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in MAY_CHANGE or name == "steps"}
+        design = {name: value for name, value in dataclasses.asdict(self.configuration.design).items() if name != "games"}
+        return hashlib.sha256(json.dumps([deciding, design, self.digest], sort_keys=True).encode()).hexdigest()[:8]
+
+    def folder(self, out: Path) -> Path:
+        """Its run folder; one that a configuration of another name with the same settings has begun is gone on with."""
+        return next(out.glob(f"*-{self.key}"), out / f"{self.configuration.name}-seed{self.config.seed}-{self.key}")
+
+
+def plan(chosen: Iterable[Set], only: list[str] | None, base: dict[str, Any], budget: Budget, seeds: int, games: str) -> list[Run]:
+    """The runs of some sets, every configuration once; the first seed of all before the second of any. Raises AblationError."""
+    wanted: dict[str, tuple[Configuration, dict[str, None]]] = {}
+    for one in chosen:
+        for each in one.configurations:
+            before = wanted.setdefault(each.name, (each, {}))
+            if before[0].settings() != each.settings():
+                raise AblationError(f"two different configurations are named {each.name}")
+            before[1].update(dict.fromkeys(one.tests))
+    if only:
+        if unknown := sorted(set(only) - set(wanted)):
+            raise AblationError(f"there is no configuration {unknown[0]} in what was chosen: there are {', '.join(wanted)}")
+        wanted = {name: wanted[name] for name in wanted if name in only}
+    files = {file: PackedGames.open(file) for file in {each.design.games or games for each, _ in wanted.values()}}
+    digests = {file: training.data_facts(file, packed, 0)["digest"] for file, packed in files.items()}
+    runs: dict[str, Run] = {}
+    for seed in range(1, seeds + 1):
+        for each, tests in wanted.values():
+            try:
+                config = TrainingConfig(**base | each.options | {"seed": seed})
+                with torch.random.fork_rng(devices=[]):
+                    network = each.design.network(config)
+            except GoPolicyError as error:
+                raise AblationError(f"configuration {each.name}: {error}") from None
+            bad = [test for test in tests if (test in CORNERS) != each.design.corners]
+            if bad:
+                raise AblationError(
+                    f"configuration {each.name}: the test {bad[0]!r} {'needs' if bad[0] in CORNERS else 'makes no sense for'} corners"
+                )
+            arithmetic = multiply_adds(network, config.network().in_planes)
+            config = dataclasses.replace(config, steps=budget.steps(config.batch_size, arithmetic))
+            if "validate_every" not in base:  # a curve of eight points
+                config = dataclasses.replace(config, validate_every=max(1, config.steps // 8))
+            count = sum(parameter.numel() for parameter in network.parameters())
+            file = each.design.games or games
+            run = Run(each, config, base, budget, tuple(tests), count, arithmetic, file, digests[file])
+            if run.key in runs:  # two names for one thing, in two sets
+                run = dataclasses.replace(runs[run.key], tests=tuple(dict.fromkeys([*runs[run.key].tests, *tests])))
+            runs[run.key] = run
+    return list(runs.values())
+
+
+def fewer(packed: PackedGames, fraction: float) -> PackedGames:
+    """The same set with a part of its training games alone, chosen by their hashes: each part holds all smaller ones."""
+    if fraction == 1:
+        return packed
+    some = copy.copy(packed)
+    some.facts = packed.facts.copy()
+    train = some.indices("train")
+    some.facts["split"][train[some.facts["hash"][train] % 10_000 >= 10_000 * fraction]] = 255  # no split
+    return some
+
+
+def train(run: Run, folder: Path, workers: Workers) -> int:
+    """Trains, or goes on, or finds that all is done; the exit status as training.train gives it."""
+    given = {entry.name: getattr(run.config, entry.name) for entry in dataclasses.fields(TrainingConfig)}
+    config, checkpoint = training.prepare(folder, True, given)
+    workers.agree(0)  # all have read the folder before one writes
+    packed = PackedGames.open(run.games)
+    design = run.configuration.design
+    batches = (ThreeCorners if design.corners else Batches)(
+        fewer(packed, design.fraction), "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed,
+        augment=design.augment, rank=workers.rank, world=workers.world, threads=config.batch_threads,
+        pin_memory=workers.device.type == "cuda",
+    )  # fmt: skip
+    try:
+        facts = training.data_facts(run.games, packed, batches.positions) | {"ablation": run.configuration.settings()}
+        if workers.first:
+            folder.mkdir(parents=True, exist_ok=True)
+
+        def validation() -> Iterable[tuple[Any, ...]]:
+            return fixed(packed, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0)
+
+        return training.train(config, folder, batches, validation, facts, workers, checkpoint=checkpoint, build=design.network)
+    finally:
+        batches.close()
+
+
+class Asked(Policy):
+    """A trained network as evaluation asks it: not folded, as no variant knows how, and in float32, as rounded logits tie and evaluation
+    takes a tie with the played move for a right answer."""
+
+    def __init__(self, network: nn.Module, planes: str, device: torch.device) -> None:
+        self.description = {}
+        self.device, self.number, self.planes = device, torch.float32, planes
+        self.logits = self.network = network.to(device).eval()
+
+
+def trained(run: Run, folder: Path, device: torch.device) -> Asked:
+    """The averaged weights of a run's checkpoint."""
+    tensors = training.load_checkpoint(folder / training.CHECKPOINT).tensors
+    network = run.configuration.design.network(run.config)
+    average = {name.removeprefix("average/"): tensor for name, tensor in tensors.items() if name.startswith("average/")}
+    network.load_state_dict(average)
+    return Asked(network, run.config.planes, device)
+
+
+def test(asked: Asked, label: str, packed: PackedGames, positions: int) -> dict[str, Any]:
+    """``evaluation.figures`` on the test split: of so many views, or of the moves in a corner, chosen among its points; or ``pairs``."""
+    if label == PAIRS:
+        return pairs(asked, moved_stones(packed))
+    if label not in CORNERS:
+        return evaluation.figures(evaluation.answer(asked, packed, "test", symmetries=int(label), max_positions=positions))
+    assert isinstance(asked.network, Corners)
+    asked.network.asked = CORNERS[label]
+    answers = evaluation.answer(asked, packed, "test", max_positions=positions)
+    asked.network.asked = None
+    played = packed.moves[packed.move_start[answers.game] + answers.move_number - 1].astype(np.int64) & 1023
+    return evaluation.figures(answers, CORNERS[label].numpy()[played])
+
+
+Case = tuple[Board, int]  # a position, and the point of its right move
+
+
+def moved(record: GameRecord, number: int) -> list[tuple[Case, Case]]:
+    """Move ``number`` of a game captures stones by their last liberty. Where the capturing side has a stone on a point beside it, the same
+    game with that stone on the last liberty leaves its old point as the last liberty: the same stones are captured one point further.
+    The position of the game, and each such other one."""
+    colour, last = record.moves[number - 1]
+    board = record.position(number)
+    after = record.position(number + 1)
+    stones, captured = board.stones().ravel(), after.captures[colour] - board.captures[colour]
+    found = []
+    for step in (-SIZE, -1, 1, SIZE):
+        old = last + step
+        if not 0 <= old < POINTS or (abs(step) == 1 and old // SIZE != last // SIZE) or stones[old] != colour:
+            continue
+        played = [i for i in range(number - 1) if record.moves[i] == (colour, old)]
+        if not played:
+            continue
+        moves = (*record.moves[: played[-1]], (colour, last), *record.moves[played[-1] + 1 :])
+        try:
+            other = dataclasses.replace(record, moves=moves).position(number)
+            then = other.copy()
+            then.play(old, colour)
+        except IllegalMoveError:
+            continue
+        changed = np.flatnonzero(other.stones().ravel() != stones)
+        gone = then.captures[colour] - other.captures[colour] == captured and np.array_equal(then.stones(), after.stones())
+        if changed.tolist() == sorted((last, old)) and gone:
+            found.append(((board, last), (other, old)))
+    return found
+
+
+@functools.cache
+def moved_stones(packed: PackedGames, split: str = "test") -> list[tuple[Case, Case]]:
+    """The first pairs of positions of a split that ``moved`` finds at captures of two stones and more."""
+    found: list[tuple[Case, Case]] = []
+    for game in packed.indices(split):
+        record = packed.record(int(game))
+        if record.size != SIZE:
+            continue
+        board = record.position(1)
+        for number, (colour, point) in enumerate(record.moves, start=1):
+            before = board.captures[colour]
+            board.play(point, colour)
+            if board.captures[colour] >= before + 2:
+                found += moved(record, number)
+        if len(found) >= MOST_PAIRS:
+            break
+    return found[:MOST_PAIRS]
+
+
+MOST_PAIRS = 400
+
+
+def pairs(asked: Policy, found: list[tuple[Case, Case]]) -> dict[str, Any]:
+    """How often the first choice is the capture, in the game and after a stone has moved by one point; and what the picture shows."""
+    if not found:
+        raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
+    cases = [case for pair in found for case in pair]
+    right, probs = [], []
+    for begin in range(0, len(cases), 128):
+        part = cases[begin : begin + 128]
+        probs += asked.probabilities_batch([board for board, _ in part])
+        right += [int(p.argmax()) == point for p, (_, point) in zip(probs[begin:], part, strict=True)]
+    both = [right[i] and right[i + 1] for i in range(0, len(right), 2)]
+    shown = []
+    first = next((i for i, ((board, a), (_, b)) in enumerate(found) if square(a) == square(b) and open_square(board, a)), 0)
+    for (board, point), p in zip(found[first], probs[2 * first :], strict=False):
+        stones = board.stones().ravel()
+        colours = {
+            name: [point_to_gtp(int(q), SIZE) for q in np.flatnonzero(stones == c)] for name, c in (("black", BLACK), ("white", WHITE))
+        }
+        likely = {point_to_gtp(int(q), SIZE): round(float(p.flat[q]), 4) for q in np.argsort(-p.ravel(), kind="stable")[:24]}
+        shown.append({**colours, "to_play": board.to_play, "right": point_to_gtp(point, SIZE), "likely": likely})
+    return {
+        "game": round(float(np.mean(right[::2])), 5),
+        "moved": round(float(np.mean(right[1::2])), 5),
+        "both": round(float(np.mean(both)), 5),
+        "pairs": len(found),
+        "shown": shown,
+    }
+
+
+def square(point: int) -> tuple[int, int]:
+    """The square of 2×2 points that pooling makes one of."""
+    return point // SIZE // 2, point % SIZE // 2
+
+
+def open_square(board: Board, point: int) -> bool:
+    """Whether another point of its square is empty, and all is far enough from the edges to be drawn with its surroundings."""
+    row, column = square(point)
+    empty = int((board.stones()[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] == 0).sum())
+    return empty >= 2 and 2 <= row <= 6 and 2 <= column <= 6
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        name = models[0] if models else name
+    except OSError:
+        pass
+    return f"{name}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+
+
+def line_of(run: Run, folder: Path, tests: dict[str, Any], test_positions: int, games: dict[str, Any], workers: Workers) -> dict[str, Any]:
+    """All that a report may want to know of a finished run."""
+    counters = training.load_checkpoint(folder / training.CHECKPOINT).counters
+    curve = [[record["positions"], record["top1"], record["loss"]] for record in metrics.read(folder) if record["kind"] == "validation"]
+    return {
+        **identity(run),
+        "weights": run.weights,
+        "multiply_adds": run.multiply_adds,
+        "positions": counters.positions,
+        "minutes": round(counters.elapsed / 60, 1),
+        "machine": machine(workers.device) + (f" × {workers.world}" if workers.world > 1 else ""),
+        "version": __version__,
+        "torch": torch.__version__,
+        "games": games,  # of the tests
+        "test_positions": test_positions,
+        "test": tests,
+        "curve": curve,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def identity(run: Run) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "name": run.configuration.name,
+        "what": run.configuration.what,
+        "seed": run.config.seed,
+        "base": {name: value for name, value in run.base.items() if name not in MAY_CHANGE},
+        "settings": run.configuration.settings(),
+        "budget": run.budget.told(),
+    }
+
+
+def read_lines(path: Path) -> dict[str, dict[str, Any]]:
+    """The lines by the runs' keys; the last one of a run counts. A line cut off by a power cut is left out."""
+    lines: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+                lines[line["key"]] = line
+            except (ValueError, KeyError, TypeError):
+                say(f"{path}: a line that is no run is left out")
+    return lines
+
+
+def write_line(path: Path, line: dict[str, Any]) -> None:
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    if path.exists() and not path.read_bytes().endswith(b"\n"):  # what a power cut left of one
+        text = "\n" + text
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers: Workers) -> int:
+    """Trains and tests what is not done yet; 0, or the status of the signal that stopped it."""
+    packed = PackedGames.open(games)
+    facts = training.data_facts(games, packed, 0)
+    about = {"file": Path(games).name, "games": len(packed), "digest": facts["digest"]}
+    done = read_lines(out / LINES)
+    workers.agree(0)  # all have read the lines before one writes
+    if workers.first:
+        out.mkdir(parents=True, exist_ok=True)
+    for number, run in enumerate(runs, start=1):
+        line = done.get(run.key, {})
+        tests = line.get("test", {}) if line.get("test_positions") == test_positions else {}
+        missing = [label for label in run.tests if label not in tests]
+        if not missing or "failed" in line:
+            continue
+        name = f"{run.configuration.name}, seed {run.config.seed}"
+        if workers.first:
+            size = f"{run.weights:,} weights, {run.multiply_adds:,} multiply-adds a position"
+            say(f"--- {number} of {len(runs)}: {name}; {size}, {run.config.steps:,} steps")
+        folder = run.folder(out)
+        try:
+            status = train(run, folder, workers)
+        except training.Diverged as error:
+            if workers.world > 1:  # the other processes wait for this one
+                raise
+            failure = {
+                "weights": run.weights,
+                "multiply_adds": run.multiply_adds,
+                "games": about,
+                "test_positions": test_positions,
+                "test": {},
+            }
+            write_line(out / LINES, {**identity(run), **failure, "failed": str(error)})
+            say(f"{name}: {error}; the next one")
+            continue
+        if status:
+            return status
+        if workers.first:
+            asked = trained(run, folder, workers.device)
+            for label in missing:
+                tests[label] = test(asked, label, packed, test_positions)
+                say(f"{name}: {told(label)} {in_words(label, tests[label])}")
+            write_line(out / LINES, line_of(run, folder, tests, test_positions, about, workers))
+        workers.agree(0)
+    if workers.first:
+        say(f"all {len(runs)} runs are done; python scripts/ablate.py --out {out} --report shows them")
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The report
+
+
+def told(label: str) -> str:
+    return {"1": "one view", PAIRS: "moved stone"}.get(label, f"{label} views" if label.isdigit() else label)
+
+
+def in_words(label: str, figures: dict[str, Any]) -> str:
+    if label == PAIRS:
+        shares = f"{figures['game']:.1%}, with the stone moved {figures['moved']:.1%}, both {figures['both']:.1%}"
+        return f"{figures['pairs']} pairs: captures {shares}"
+    return f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, cross-entropy {figures['cross_entropy']:.4f}"
+
+
+def accuracy(figures: list[dict[str, Any]]) -> str:
+    """top-1 with its interval by games; of several seeds the mean, and the lowest and highest."""
+    values = [100 * one["top1"] for one in figures]
+    text = f"{np.mean(values):.1f}"
+    halves = [100 * one["top1_interval"] for one in figures if one["top1_interval"] is not None]
+    text += f" ± {np.mean(halves):.1f}" if halves else ""
+    return text + (f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else "")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines of one set that may be compared: same options of the command, same budget, same games and test."""
+
+    base: dict[str, Any]
+    budget: dict[str, float]
+    rows: list[tuple[Configuration, list[dict[str, Any]]]]  # a configuration and its seeds
+
+    def heading(self) -> str:
+        lines = [line for _, row in self.rows for line in row]
+        first = next(line for line in lines if "failed" not in line)
+        budget = Budget(**self.budget)  # type: ignore[arg-type]
+        options = ", ".join(f"{name} {value}" for name, value in self.base.items() if name != "validation_positions")
+        machines = sorted({line["machine"] for line in lines if "failed" not in line})
+        tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
+        games = f"{first['games']['games']:,} games in {first['games']['file']}"
+        return (
+            f"Budget of each run: {budget}{f' ({options})' if options else ''}; {games}; "
+            f"tested on {' or '.join(f'{n:,}' for n in tested[-2:])} positions of the test split; {'; '.join(machines)}; {first['date']}."
+        )
+
+
+def parts_of(one: Set, lines: Iterable[dict[str, Any]]) -> list[Part]:
+    """The comparable groups of a set's lines, largest budget last. What a line was trained with decides, not its name."""
+    groups: dict[str, Part] = {}
+    defaults = {entry.name: entry.default for one_ in (TrainingConfig, Design) for entry in dataclasses.fields(one_)}
+    for each in one.configurations:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for line in lines:
+            start = defaults | line["base"]
+            tested = "failed" in line or set(one.tests) & set(line["test"])
+            if tested and start | line["settings"] == start | each.settings():
+                group = json.dumps([line["base"], line["budget"], line["games"]["digest"], line["test_positions"]], sort_keys=True)
+                found.setdefault(group, []).append(line)
+        for group, row in found.items():
+            base, budget, *_ = json.loads(group)
+            groups.setdefault(group, Part(base, budget, [])).rows.append((each, sorted(row, key=lambda line: int(line["seed"]))))
+    good = [part for part in groups.values() if any("failed" not in line for _, row in part.rows for line in row)]
+    return sorted(good, key=lambda part: (tuple(part.budget), *part.budget.values()))
+
+
+REST = (("top5", 100, 1), ("cross_entropy", 1, 3))  # figure, factor, digits
+
+
+def table(one: Set, part: Part) -> str:
+    """Markdown: a row a configuration."""
+    labels = [label for label in one.tests if label != PAIRS]
+    heads = ["configuration", "weights", "multiply-adds", "positions", "seeds"]
+    heads += [f"top-1 % ({told(label)})" if len(labels) > 1 else "top-1 %" for label in labels] + ["top-5 %", "cross-entropy"]
+    heads += ["captures % (game, stone moved, both)"] if PAIRS in one.tests else []
+    heads += ["minutes"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for each, row in part.rows:
+        fine = [line for line in row if "failed" not in line]
+        cells = [each.what, f"{row[0]['weights']:,}", f"{row[0]['multiply_adds'] / 1e6:,.2f} M"]
+        if fine:
+            seeds = str(len(fine)) + (f" (and {len(row) - len(fine)} diverged)" if len(fine) < len(row) else "")
+            cells += [f"{fine[0]['positions']:,}", seeds]
+            for label in labels:
+                figures = [line["test"][label] for line in fine if label in line["test"]]
+                cells.append(accuracy(figures) if figures else "not measured")
+            first = [line["test"][labels[0]] for line in fine if labels[0] in line["test"]]
+            cells += [f"{scale * np.mean([f[name] for f in first]):.{digits}f}" if first else "" for name, scale, digits in REST]
+            if PAIRS in one.tests:
+                stones = [line["test"][PAIRS] for line in fine if PAIRS in line["test"]]
+                shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("game", "moved", "both") if stones]
+                cells.append(", ".join(shares) or "not measured")
+            cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
+        else:
+            cells += ["", "0", *["diverged"] * len(labels)] + [""] * (len(heads) - 5 - len(labels))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+MARKS, DASHES = "osD^vPX*<>", ("-", "--", "-.", ":")
+
+
+def picture(one: Set, part: Part, path: Path) -> None:
+    """Left the accuracies with their intervals, right how they came about; marks and dashes tell the lines apart without colours."""
+    from matplotlib.figure import Figure
+
+    rows = [(each, [line for line in row if "failed" not in line]) for each, row in part.rows]
+    rows = [(each, row) for each, row in rows if row]
+    labels = [label for label in one.tests if label != PAIRS]
+    figure = Figure(figsize=(11, 1.5 + 0.36 * max(6, len(rows))), dpi=75, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    for place, label in enumerate(labels):
+        for i, (_, row) in enumerate(rows):
+            figures = [line["test"][label] for line in row if label in line["test"]]
+            if figures:
+                mean = 100 * float(np.mean([f["top1"] for f in figures]))
+                half = 100 * float(np.mean([f["top1_interval"] or 0 for f in figures]))
+                y = i + 0.16 * (place - (len(labels) - 1) / 2)
+                name = told(label) if i == 0 and len(labels) > 1 else None
+                fill = "black" if place % 2 == 0 else "white"
+                left.errorbar(
+                    mean, y, xerr=half, color="black", ecolor="0.45", marker=MARKS[place], mfc=fill, ms=6, capsize=3, lw=1, label=name
+                )
+    left.set_yticks(range(len(rows)), [each.what for each, _ in rows], fontsize=8)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_xlabel("moves predicted (top-1, %), 95 % interval by games")
+    if len(labels) > 1:
+        left.legend(fontsize=8, loc="best")
+    for i, (each, row) in enumerate(rows):
+        curve = np.array(row[0]["curve"], dtype=np.float64).reshape(-1, 3)
+        shade = ("0", "0.45")[i % 2]
+        right.plot(curve[:, 0] / 1e3, 100 * curve[:, 1], color=shade, ls=DASHES[i % 4], marker=MARKS[i % 10], ms=4, lw=1.2, label=each.name)
+    right.set_xlabel("positions seen (thousands)")
+    right.set_ylabel("validation top-1, %" + (" (all corners)" if labels[0] in CORNERS else ""))
+    right.legend(fontsize=7, ncols=2 if len(rows) > 5 else 1)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    figure.suptitle(one.title, fontsize=11)
+    save_png(path, pixels(figure))
+
+
+def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """(rows, columns, 3)"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+
+
+def save_png(path: Path, image_: npt.NDArray[np.uint8]) -> None:
+    """With 32 colours: a third of the size, for pictures that stand in a repository."""
+    from PIL import Image  # matplotlib needs it too
+
+    Image.fromarray(np.ascontiguousarray(image_)).quantize(32).save(path, optimize=True)
+
+
+def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path: Path) -> None:
+    """A row of two boards for every network: its answers before and after one stone has moved by one point; the right move is dashed."""
+    tiles = []
+    for each, row in rows:
+        across = []
+        for told_ in row[0]["test"][PAIRS]["shown"]:
+            board = Board(SIZE)
+            board.setup(told_["black"], told_["white"])
+            board.to_play = told_["to_play"]
+            probs = np.zeros(POINTS)
+            for vertex, prob in told_["likely"].items():
+                probs[board.point(vertex)] = prob
+            right = board.point(told_["right"])
+            title = f"{each.name}: {colour_name(board.to_play)} captures at {told_['right']}"
+            figure = draw.board_figure(board, probs.reshape(SIZE, SIZE), title, right)
+            figure.set_size_inches(4.2, 3.6)
+            figure.set_dpi(75)
+            axes = figure.axes[0]
+            middle_row, middle_column = (2 * line + 0.5 for line in square(right))
+            axes.set_xlim(middle_column - 4.7, middle_column + 4.7)
+            axes.set_ylim(middle_row + 3.7, middle_row - 3.7)
+            for text in axes.texts:
+                text.set_clip_on(True)
+            across.append(pixels(figure))
+        tiles.append(np.concatenate(across, axis=1))
+    save_png(path, np.concatenate(tiles, axis=0))
+
+
+def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
+    """Draws the pictures into ``out``, renews the page between its markers, and returns all tables. Raises AblationError without lines."""
+    lines = list(read_lines(out / LINES).values())
+    if not lines:
+        raise AblationError(f"{out / LINES} holds no run yet: run some configurations first")
+    texts: dict[str, str] = {}
+    for name, one in sets.items():
+        parts = parts_of(one, lines)
+        if not parts:
+            continue
+        blocks = []
+        drawn = [part for part in parts if len(part.rows) > 1]
+        for part in parts:
+            blocks.append(f"{part.heading()}\n\n{table(one, part)}")
+            missing = [each.name for each in one.configurations if each not in [other for other, _ in part.rows]]
+            if missing:
+                blocks.append(f"Not yet measured with this budget: {', '.join(f'`{name_}`' for name_ in missing)}.")
+            if part in drawn:  # the largest budget's picture has the plain name
+                path = out / (f"{name}.png" if part is drawn[-1] else f"{name}-{drawn.index(part) + 1}.png")
+                picture(one, part, path)
+                blocks.append(image(one.title, path, page))
+            shown = [(each, row) for each, row in part.rows if PAIRS in one.tests and PAIRS in row[0]["test"]]
+            if shown and part is drawn[-1]:
+                pooling_picture(shown, out / "moved-stone.png")
+                blocks.append(image("One stone moves by one point: the answers before and after", out / "moved-stone.png", page))
+        texts[name] = "\n\n".join(blocks)
+    if page is not None:
+        renew(page, texts)
+    return "\n\n".join(f"## {sets[name].title} (`--set {name}`)\n\n{text}" for name, text in texts.items())
+
+
+def image(title: str, path: Path, page: Path | None) -> str:
+    return f"![{title}]({os.path.relpath(path, page.parent if page else path.parent)})"
+
+
+def renew(page: Path, texts: dict[str, str]) -> None:
+    """Writes each text between ``<!-- ablate: NAME -->`` and ``<!-- end -->`` of a page; sets without a line say how to measure them."""
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match[1]
+        command = f"`python scripts/ablate.py games.gpk --out runs/ablate --set {name} --positions 60000`"
+        return f"<!-- ablate: {name} -->\n\n{texts.get(name) or f'Not yet measured: {command}'}\n\n<!-- end -->"
+
+    try:
+        before = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AblationError(f"{page} cannot be read: {error.strerror}") from None
+    after, count = re.subn(r"<!-- ablate: ([\w.-]+) -->\n.*?<!-- end -->", replacement, before, flags=re.DOTALL)
+    if not count:
+        raise AblationError(f"{page} has no place for a table: a line <!-- ablate: NAME --> and, below it, <!-- end -->")
+    weights.write_atomic(page, after.encode())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes over the options of ``gopolicy train`` that do not belong to a single run."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        ours = {"--resume", "--init", *("--" + name.replace("_", "-") for name in DECIDED)}
+        return None if ours & set(names) else super().add_argument(*names, **settings)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    group = parser.add_argument_group("what is run")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        choices=[*GROUPS, *SETS],
+        metavar="SET",
+        help=f"{', '.join(GROUPS)}, or one of their parts (--list)",
+    )
+    group.add_argument("--file", type=Path, action="append", default=[], metavar="JSON", help="configurations of your own")
+    group.add_argument("--only", nargs="+", metavar="NAME", help="these configurations alone")
+    group.add_argument("--positions", type=int, metavar="N", help="budget of every run: positions seen, to the nearest batch")
+    group.add_argument("--tera-multiply-adds", type=float, metavar="T", help="or: 10^12 multiply-adds of its forward passes")
+    group.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each configuration (default: 1)")
+    group.add_argument("--test-positions", type=int, default=20_000, metavar="N", help="of whole games of the test split (default: 20000)")
+    group.add_argument("--report", action="store_true", help="tables and pictures of the lines in OUT, without training")
+    group.add_argument("--page", type=Path, metavar="FILE", help="with --report: writes the tables between this page's markers too")
+    group.add_argument("--list", action="store_true", help="shows the built-in sets, and what they would run")
+    training.add_arguments(parser)
+    for action in parser._actions:
+        if action.dest == "out":
+            action.required, action.help = False, "folder of the runs"
+        elif action.dest == "games":
+            action.help = "packed games (gopolicy pack)"
+    return parser
+
+
+def chosen_sets(args: argparse.Namespace) -> dict[str, Set]:
+    """The sets that the command names; all built-in ones where it names none."""
+    names = [name for given in args.set for name in GROUPS.get(given, (given,))]
+    sets = {name: SETS[name] for name in names}
+    sets |= {path.stem: read_file(path) for path in args.file}
+    return sets or SETS
+
+
+def main(arguments_: list[str] | None = None) -> int:
+    args = arguments().parse_args(arguments_)
+    try:
+        return run_command(args)
+    except (GoPolicyError, OSError) as error:
+        say(f"ablate.py: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("ablate.py: stopped; the same command goes on")
+        return 130
+
+
+def run_command(args: argparse.Namespace) -> int:
+    sets = chosen_sets(args)
+    if args.list:
+        groups = {name: group for group, names in GROUPS.items() for name in names}
+        for name, one in sets.items():
+            print(f"{name}  ({groups.get(name, 'by itself')}): {one.title}")
+            for each in one.configurations:
+                print(f"    {each.name:<22} {each.what}  {json.dumps(each.settings(), ensure_ascii=False)}")
+        return 0
+    if args.out is None:
+        raise AblationError("--out is missing: the folder of the runs")
+    out = Path(args.out)
+    if args.report:
+        print(report(sets, out, args.page))
+        return 0
+    if not args.games or not (args.set or args.file):
+        raise AblationError("packed games and --set or --file are needed; --list shows the sets, --report needs neither")
+    if (args.positions is None) == (args.tera_multiply_adds is None):
+        raise AblationError("one budget is needed: --positions, or --tera-multiply-adds")
+    for name, least in (("positions", 1), ("tera_multiply_adds", 1e-9), ("seeds", 1), ("test_positions", 1)):
+        value = getattr(args, name)
+        if value is not None and not least <= value < 1e15:  # also true for nan
+            raise AblationError(f"--{name.replace('_', '-')} is {value}, expected {least:g} or more")
+    base = {entry.name: getattr(args, entry.name) for entry in dataclasses.fields(TrainingConfig) if hasattr(args, entry.name)}
+    runs = plan(sets.values(), args.only, base, Budget(args.positions, args.tera_multiply_adds), args.seeds, args.games)
+    with Workers.start(TrainingConfig(**base).device) as workers:
+        return run_all(runs, out, args.games, args.test_positions, workers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

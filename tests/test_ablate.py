@@ -1,0 +1,476 @@
+"""Ablations: that budgets are equal, that nothing is trained twice, that the networks compute what their rows say, and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from gopolicy import games, metrics, symmetry, training, weights
+from gopolicy.batches import Batches
+from gopolicy.board import Board
+from gopolicy.games import PackedGames
+from gopolicy.network import PolicyNetwork
+from gopolicy.training import TrainingConfig
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import ablate  # noqa: E402
+
+TINY = "--filters 6 --layers 3 --batch-size 16 --validation-positions 32 --test-positions 48 --threads 1 --batch-threads 1 --device cpu"
+CONFIG = TrainingConfig(filters=6, layers=4, kind="alphago", planes="alphago4")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_no_pictures(monkeypatch: pytest.MonkeyPatch) -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(metrics, "draw", lambda folder: False)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def packed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ablate") / "games.gpk"
+    games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], path)
+    return path
+
+
+def run(*arguments: str | Path) -> int:
+    return ablate.main([*map(str, arguments), *TINY.split()])
+
+
+def lines(out: Path) -> dict[str, dict[str, Any]]:
+    return {line["name"]: line for line in ablate.read_lines(out / ablate.LINES).values()}
+
+
+def own(path: Path, *listed: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(listed))
+    return path
+
+
+def network(**design: Any) -> torch.nn.Module:
+    torch.manual_seed(5)
+    return ablate.Design(**design).network(CONFIG).eval()
+
+
+def some_planes(count: int = 2, planes: int = 4) -> torch.Tensor:
+    return (torch.rand(count, planes, 19, 19, generator=torch.Generator().manual_seed(3)) < 0.3).float()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runs
+
+
+def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    chosen = own(
+        tmp_path / "own.json",
+        {"name": "plain", "kind": "alphago", "planes": "alphago4"},
+        {"name": "torus", "kind": "alphago", "planes": "alphago4", "padding": "circular"},
+        {"name": "small-batch", "batch_size": 8, "planes": "alphago4"},
+        {"name": "dense", "kind": "alphago", "planes": "stones1", "dense": 1, "augment": False, "fraction": 0.5},
+    )
+    command = (packed_file, "--out", out, "--file", chosen, "--positions", "96")
+    assert run(*command) == 0
+    written = (out / ablate.LINES).read_bytes()
+    assert list(lines(out)) == ["plain", "torus", "small-batch", "dense"]
+    for line in lines(out).values():
+        (folder,) = out.glob(f"{line['name']}-seed1-*")
+        assert metrics.read(folder)[-1]["positions"] == line["positions"] == 96
+        assert line["test"]["1"]["positions"] == 48
+        assert line["curve"][-1][0] == 96
+        # A subclass computes something else than weights can describe: only the network that they describe is saved as weights.
+        assert (folder / training.WEIGHTS).exists() == (line["name"] in ("plain", "small-batch"))
+    assert weights.load(next(out.glob("plain-*")) / training.WEIGHTS)[1]["positions"] == 96
+
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("a finished run was trained again"))
+    assert run(*command) == 0
+    assert (out / ablate.LINES).read_bytes() == written
+
+
+def test_equal_arithmetic(packed_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    chosen = own(
+        tmp_path / "own.json", {"name": "deep", "planes": "alphago4", "layers": 6}, {"name": "flat", "planes": "alphago4", "layers": 1}
+    )
+    assert run(packed_file, "--out", out, "--file", chosen, "--tera-multiply-adds", "1e-4") == 0
+    deep, flat = lines(out)["deep"], lines(out)["flat"]
+    for line in (deep, flat):
+        assert abs(line["positions"] * line["multiply_adds"] - 1e8) <= 8 * line["multiply_adds"]  # to the nearest batch of 16
+    assert flat["positions"] > 2 * deep["positions"]
+
+
+def test_a_run_cut_off_goes_on(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = own(tmp_path / "own.json", {"name": "one-bias", "kind": "alphago", "planes": "alphago4", "point_bias": False})
+    command = (packed_file, "--file", chosen, "--positions", "160")
+    assert run(*command, "--out", tmp_path / "whole") == 0
+    make = Batches.make
+
+    def cut(self: Batches, step: int) -> Any:
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return make(self, step)
+
+    monkeypatch.setattr(Batches, "make", cut)
+    assert run(*command, "--out", tmp_path / "cut") == 128 + signal.SIGINT
+    assert not (tmp_path / "cut" / ablate.LINES).exists()
+    (folder,) = (tmp_path / "cut").glob("one-bias-*")
+    reached = training.load_checkpoint(folder / training.CHECKPOINT).counters.step
+    assert 0 < reached < 10
+    monkeypatch.setattr(Batches, "make", make)
+    assert run(*command, "--out", tmp_path / "cut") == 0
+    whole, gone_on = (load_file(tmp_path / name / folder.name / training.CHECKPOINT) for name in ("whole", "cut"))
+    assert [name for name in whole if not torch.equal(whole[name], gone_on[name])] == []
+    assert lines(tmp_path / "whole")["one-bias"]["test"] == lines(tmp_path / "cut")["one-bias"]["test"]
+
+
+def test_a_missing_test_is_made_up_for(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a name for settings that have been trained under another name trains nothing."""
+    one = own(tmp_path / "one.json", {"name": "one", "planes": "alphago4"})
+    two = own(tmp_path / "two.json", {"name": "two", "planes": "alphago4", "lr": 2e-3, "tests": ["1", "8"]})
+    assert run(packed_file, "--out", tmp_path / "out", "--file", one, "--positions", "32") == 0
+    capsys.readouterr()
+    assert run(packed_file, "--out", tmp_path / "out", "--file", two, "--positions", "32") == 0
+    assert "already finished" in capsys.readouterr().err
+    (line,) = lines(tmp_path / "out").values()
+    assert set(line["test"]) == {"1", "8"}
+    assert ablate.main(["--out", str(tmp_path / "out"), "--report", "--file", str(one), "--file", str(two)]) == 0
+    report = capsys.readouterr().out
+    assert "| one | " in report
+    assert "| two | " in report
+
+
+def test_a_run_that_diverges_is_a_line_too(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wild = {"name": "wild", "kind": "alphago", "planes": "alphago4", "optimizer": "sgd", "lr": 100.0, "grad_clip": 0, "log_every": 1}
+    chosen = own(tmp_path / "own.json", wild, {"name": "tame", "planes": "alphago4"})
+    for _ in range(2):
+        assert run(packed_file, "--out", tmp_path / "out", "--file", chosen, "--positions", "320") == 0
+    assert capsys.readouterr().err.count("start again with a smaller --lr") == 1
+    assert lines(tmp_path / "out")["tame"]["positions"] == 320
+    assert ablate.main(["--out", str(tmp_path / "out"), "--report", "--file", str(chosen)]) == 0
+    assert "diverged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not JSON"),
+        ("[]", "does not hold a list"),
+        ('[{"name": "a b"}]', "'a b'"),
+        ('[{"name": "a", "filtres": 3}]', "no setting 'filtres'"),
+        ('[{"name": "a", "filters": "many"}]', "filters is 'many', expected int"),
+        ('[{"name": "a", "filters": 0}]', "filters is 0"),
+        ('[{"name": "a", "first_kernel": 4}]', "first_kernel is 4"),
+        ('[{"name": "a", "pool_after": 1, "restore_after": 2}]', "plain network"),
+        ('[{"name": "a", "dense": 1, "first_kernel": 3, "extra_plane": "line"}]', "has no first_kernel and no extra_plane"),
+        ('[{"name": "a", "corners": true}]', "makes no sense for corners"),
+        ('[{"name": "a", "tests": ["9"]}]', "['9']"),
+        ('[{"name": "a"}, {"name": "a"}]', "one name, a"),
+        ('[{"name": "a", "games": "nowhere.gpk"}]', "nowhere.gpk cannot be read"),
+    ],
+)
+def test_bad_configurations(text: str | None, said: str, packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.json"
+    if text is not None:
+        path.write_text(text)
+    assert run(packed_file, "--out", tmp_path / "out", "--file", path, "--positions", "32") == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set", "bias"], "one budget"),
+        (["--set", "bias", "--positions", "5", "--tera-multiply-adds", "1"], "one budget"),
+        (["--set", "bias", "--positions", "0"], "--positions is 0"),
+        (["--positions", "5"], "--set or --file"),
+        (["--set", "bias", "--positions", "5", "--only", "residual"], "no configuration residual"),
+        (["--report"], "holds no run"),
+    ],
+)
+def test_bad_commands(options: list[str], said: str, packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(packed_file, "--out", tmp_path / "out", *options) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks
+
+
+def test_every_built_in_configuration_can_be_built(packed_file: Path) -> None:
+    base = {"filters": 4, "layers": 6}
+    runs = ablate.plan(ablate.SETS.values(), None, base, ablate.Budget(positions=512), 1, str(packed_file))
+    assert {run.config.steps * run.config.batch_size for run in runs} == {512}
+    assert {name for names in ablate.GROUPS.values() for name in names} <= set(ablate.SETS)
+
+
+def test_nothing_special_is_the_network_of_the_package() -> None:
+    built = network()
+    torch.manual_seed(5)
+    plain = PolicyNetwork(CONFIG.network())
+    assert type(built) is PolicyNetwork
+    assert all(torch.equal(a, b) for a, b in zip(built.state_dict().values(), plain.state_dict().values(), strict=True))
+    assert ablate.multiply_adds(built, 4) == plain.multiply_adds()
+
+
+@pytest.mark.parametrize("like", ["weights", "arithmetic"])
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_a_fully_connected_network_is_as_large_as_it_says(like: str, hidden: int) -> None:
+    config = dataclasses.replace(CONFIG, filters=32)
+    plain = PolicyNetwork(config.network())
+    dense = ablate.Design(dense=hidden, dense_as=like).network(config)
+    widths = [layer.weight.shape[0] for layer in dense.layers]
+    assert len(set(widths[:-1])) == 1
+    assert len(widths) == hidden + 1
+
+    def size(width: int) -> int:
+        shapes = [(4 * 361, width), *[(width, width)] * (hidden - 1), (width, 361)]
+        return sum(a * b + (b if like == "weights" else 0) for a, b in shapes)
+
+    counted = sum(p.numel() for p in dense.parameters()) if like == "weights" else ablate.multiply_adds(dense, 4)
+    assert counted == size(widths[0])
+    assert counted <= (plain.weight_count() if like == "weights" else plain.multiply_adds()) < size(widths[0] + 1)
+
+
+def test_a_fully_connected_network_knows_no_neighbours() -> None:
+    """The same points in another order, and the weights of the first layer with them, give the same answer."""
+    dense, planes = network(dense=2, dense_as="arithmetic"), some_planes()
+    before = dense(planes)
+    order = torch.randperm(361, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        first = dense.layers[0].weight
+        first.copy_(first.reshape(-1, 4, 361)[:, :, order].reshape(first.shape))
+    torch.testing.assert_close(dense(planes.flatten(2)[:, :, order].reshape(planes.shape)), before, atol=1e-4, rtol=1e-4)
+
+
+def test_what_was_pooled_cannot_be_told_apart() -> None:
+    pooled, planes = network(pool_after=2, restore_after=1024), some_planes()
+    logits = pooled(planes)
+    assert logits.shape == (2, 361)
+    board = F.pad(logits.reshape(2, 1, 19, 19), (0, 1, 0, 1), mode="replicate")  # the last row and column are pooled alone
+    squares = F.unfold(board, 2, stride=2)  # (B, 4, 100)
+    assert torch.equal(squares[:, :1].expand_as(squares), squares)
+    assert logits.std() > 0.001
+    plain = F.unfold(F.pad(network(pool_after=0)(planes).reshape(2, 1, 19, 19), (0, 1, 0, 1)), 2, stride=2)
+    assert (plain[:, 0] != plain[:, 1]).float().mean() > 0.9
+    # Two layers on 361 points, two and the output on 100 and 361.
+    assert ablate.multiply_adds(pooled, 4) == 361 * (25 * 4 * 6 + 9 * 36) + 100 * 2 * 9 * 36 + 361 * 6
+    between = network(pool_after=2, restore_after=3)(planes).reshape(2, 19, 19)
+    assert (between[:, :18:2] != between[:, 1:18:2]).float().mean() > 0.9  # a layer after it sees where the squares meet
+
+
+def test_the_torus_has_no_edge() -> None:
+    planes = some_planes()
+    turned = planes.roll((5, 7), (2, 3))
+    for design, same in (({"padding": "circular"}, True), ({}, False), ({"padding": "circular", "extra_plane": "line"}, False)):
+        built = network(**design)
+        board = built(planes).reshape(2, 19, 19).roll((5, 7), (1, 2))
+        assert torch.allclose(built(turned).reshape(2, 19, 19), board, atol=1e-5) is same
+
+
+@pytest.mark.parametrize(("kernel", "reach"), [(3, 1), (5, 2), (7, 3)])
+def test_how_far_the_first_layer_sees(kernel: int, reach: int) -> None:
+    torch.manual_seed(1)
+    built = ablate.Design(first_kernel=kernel).network(TrainingConfig(filters=64, layers=1, kind="alphago", planes="alphago4"))
+    planes = torch.zeros(1, 4, 19, 19)
+    planes[0, :, 9, 9] = 1
+    changed = (built(planes) != built(torch.zeros(1, 4, 19, 19))).reshape(19, 19).nonzero()
+    assert [changed.min(), changed.max()] == [9 - reach, 9 + reach]
+
+
+def test_one_bias_is_one_number() -> None:
+    one, each = network(point_bias=False), network()
+    assert sum(p.numel() for p in each.parameters()) - sum(p.numel() for p in one.parameters()) == 360
+    before = one(some_planes())
+    with torch.no_grad():
+        one.point_bias += 2
+    torch.testing.assert_close(one(some_planes()), before + 2)
+
+
+def test_the_plane_that_is_added() -> None:
+    """The same as a plane more in the input."""
+    for kind, rows in (("board", range(19)), ("line", (0, 18))):
+        built = network(extra_plane=kind)
+        plane = torch.zeros(2, 1, 19, 19)
+        plane[:, :, rows] = plane[:, :, :, rows] = 1
+        expected = PolicyNetwork.forward(built, torch.cat([some_planes(), plane], 1))
+        assert torch.equal(built(some_planes()), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Corners, games, and the stone that moves
+
+
+def test_three_corners(packed_file: Path) -> None:
+    packed = PackedGames.open(packed_file)
+    learned, fourth = (mask.reshape(19, 19).nonzero() for mask in (ablate.CORNERS[ablate.LEARNED], ablate.CORNERS[ablate.FOURTH]))
+    assert (len(learned), learned.min(), learned.max()) == (81, 0, 8)
+    assert (len(fourth), fourth.min(), fourth.max()) == (81, 10, 18)
+    before = Batches(packed, batch_size=256, planes="alphago12", threads=1)
+    after = ablate.ThreeCorners(packed, batch_size=256, planes="alphago12", threads=1)
+    try:
+        (planes, targets), (turned, new) = before.make(3), after.make(3)
+    finally:
+        before.close()
+        after.close()
+    moved = 0
+    for i, target in enumerate(targets.tolist()):
+        if target // 19 >= 10 and target % 19 >= 10:
+            moved += 1
+            assert new[i] == symmetry.point(target, 3, 19)  # both mirrored: half a turn
+            assert np.array_equal(turned[i].numpy(), symmetry.apply(planes[i].numpy(), 3))
+        else:
+            assert new[i] == target
+            assert torch.equal(turned[i], planes[i])
+    assert 30 < moved < 100
+    assert not ablate.CORNERS[ablate.FOURTH][new].any()
+
+
+def test_nothing_is_learned_of_the_fourth_corner() -> None:
+    built = network(corners=True)
+    built.train()
+    F.cross_entropy(built(some_planes()), torch.tensor([3, 77])).backward()
+    learned = (built.network.point_bias.grad != 0).flatten()
+    assert torch.equal(learned, ~ablate.CORNERS[ablate.FOURTH])
+    built.eval()
+    assert torch.equal(built(some_planes()), built.network(some_planes()))
+    built.asked = ablate.CORNERS[ablate.FOURTH]
+    assert ablate.CORNERS[ablate.FOURTH][built(some_planes()).argmax(1)].all()
+
+
+def test_fewer_games(packed_file: Path) -> None:
+    packed = PackedGames.open(packed_file)
+    parts = [set(ablate.fewer(packed, fraction).indices("train").tolist()) for fraction in (0.1, 0.5, 1)]
+    assert parts[0] < parts[1] < parts[2] == set(packed.indices("train").tolist())
+    assert 0.35 < len(parts[1]) / len(parts[2]) < 0.65
+    few = ablate.fewer(packed, 0.1)
+    assert all(np.array_equal(few.indices(split), packed.indices(split)) for split in ("validation", "test"))
+
+
+class Greedy:
+    """Captures as much as it can."""
+
+    def probabilities_batch(self, boards: list[Board]) -> list[Any]:
+        result = []
+        for board in boards:
+            probs = np.zeros((19, 19), dtype=np.float32)
+            for point in np.flatnonzero(board.legal_mask()):
+                after = board.copy()
+                after.play(int(point))
+                probs.flat[point] = 0.01 + after.captures[board.to_play] - board.captures[board.to_play]
+            result.append(probs / probs.sum())
+        return result
+
+
+class Stubborn(Greedy):
+    """Answers after the stone has moved as before."""
+
+    def probabilities_batch(self, boards: list[Board]) -> list[Any]:
+        return [answer for answer in super().probabilities_batch(boards[::2]) for _ in (0, 1)]
+
+
+def test_the_stone_that_moves(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablate, "MOST_PAIRS", 12)
+    found = ablate.moved_stones(PackedGames.open(packed_file), "train")
+    assert len(found) == 12
+    for (board, last), (other, old) in found:
+        assert board.to_play == other.to_play
+        assert abs(last - old) in (1, 19)
+        ours = board.to_play
+        assert (board.stones().flat[old], board.stones().flat[last]) == (ours, 0)
+        assert (other.stones().flat[old], other.stones().flat[last]) == (0, ours)
+        assert (board.stones() != other.stones()).sum() == 2  # one stone, one point
+        taken = []
+        for position, point in ((board, last), (other, old)):
+            before = position.stones().copy()
+            after = position.copy()
+            after.play(point)
+            taken.append(np.flatnonzero((before == -ours) & (after.stones() == 0)).tolist())
+        assert taken[0] == taken[1]
+        assert len(taken[0]) >= 2
+    greedy, stubborn = (ablate.pairs(one, found) for one in (Greedy(), Stubborn()))
+    assert greedy["pairs"] == 12
+    assert greedy["game"] == stubborn["game"] > 0.6  # elsewhere there may be more to take
+    assert greedy["both"] > 0.6
+    assert (stubborn["moved"], stubborn["both"]) == (0, 0)  # its first choice is occupied now
+    assert [len(one["likely"]) for one in greedy["shown"]] == [24, 24]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The report
+
+
+def line(name: str, seed: int, top1: float, half: float, **more: Any) -> dict[str, Any]:
+    one = {"top1": top1, "top1_interval": half, "top5": 0.7, "cross_entropy": 2.5, "positions": 5000, "games": 40}
+    settings = {"kind": "alphago"} | ({"first_kernel": int(name[-1])} if name.startswith("kernel") else {})
+    return {
+        "key": f"{name}{seed}{more}", "name": name, "what": name, "seed": seed, "base": {"filters": 32}, "settings": settings,
+        "budget": {"positions": 60000}, "weights": 1234, "multiply_adds": 5_600_000, "positions": 59904, "minutes": 2.0,
+        "machine": "a machine", "games": {"file": "g.gpk", "games": 99, "digest": "d"}, "test_positions": 5000, "test": {"1": one},
+        "curve": [[30000, 0.2, 3.0], [59904, 0.3, 2.6]], "date": "2026-01-02",
+    } | more  # fmt: skip
+
+
+def test_the_table_from_lines(tmp_path: Path) -> None:
+    listed = [
+        line("kernel3", 2, 0.42, 0.01), line("kernel3", 1, 0.40, 0.03), line("kernel5", 1, 0.445, 0.012),
+        line("plain", 1, 0.5, 0.01, budget={"positions": 10**6}),
+    ]  # fmt: skip
+    for one in listed:
+        ablate.write_line(tmp_path / ablate.LINES, one)
+    with open(tmp_path / ablate.LINES, "a") as file:
+        file.write('{"key": "cut o')
+    ablate.write_line(tmp_path / ablate.LINES, line("kernel7", 1, 0.43, 0.012))
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n<!-- ablate: kernel -->\nold\n<!-- end -->\nbetween\n<!-- ablate: edge -->\n<!-- end -->\n")
+    text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
+    first, second = text.split("Budget of each run: ")[1:]
+    assert first.startswith("60,000 positions (filters 32); 99 games in g.gpk; tested on 5,000 positions of the test split; a machine")
+    assert "| 3×3 first | 1,234 | 5.60 M | 59,904 | 2 | 41.0 ± 2.0 (40.0 to 42.0) | 70.0 | 2.500 | 2.0 |" in first
+    assert "| 44.5 ± 1.2 | 70.0 | 2.500 | 2.0 |" in first  # the row `plain`: settings decide, not names
+    assert first.index("3×3 first") < first.index("5×5 first") < first.index("7×7 first")
+    assert second.startswith("1,000,000 positions")
+    assert "3×3 first" not in second
+    written = page.read_text()
+    assert "old" not in written
+    assert written.startswith("# A page\n<!-- ablate: kernel -->\n\nBudget of each run: 60,000")
+    assert "\nbetween\n<!-- ablate: edge -->\n\nNot yet measured: `python scripts/ablate.py" in written
+    assert "--set edge" in written
+    assert "Not yet measured with this budget: `kernel3`, `kernel7`." in second
+    assert [path.name for path in tmp_path.glob("*.png")] == ["kernel.png"]  # one row makes no picture
+    again = page.read_bytes()
+    ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
+    assert page.read_bytes() == again
+    page.write_text("no place")
+    with pytest.raises(ablate.AblationError, match="no place for a table"):
+        ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
+
+
+def test_the_page_of_the_project_names_sets_that_there_are() -> None:
+    import re
+
+    text = (ROOT / "docs" / "why-this-network.md").read_text(encoding="utf-8")
+    named = re.findall(r"<!-- ablate: (.*?) -->", text)
+    assert named
+    assert set(named) <= set(ablate.SETS)
+    assert len(named) == len(set(named)) == text.count("<!-- end -->")
