@@ -15,7 +15,6 @@ import gzip
 import io
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,34 +22,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gopolicy.client import Engine
+
 SIZE = 19
 KOMI = 7.5
 LONGEST = 600  # plies; GNU Go ends its games well before
 
 
-class GnuGo:
+class GnuGo(Engine):
     """One GNU Go process and its GTP conversation."""
 
     def __init__(self, program: str, level: int, seed: int) -> None:
-        command = [program, "--mode", "gtp", "--level", str(level), "--seed", str(seed), "--chinese-rules", "--never-resign"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def ask(self, command: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        lines = []
-        while (line := self.process.stdout.readline()) not in ("\n", ""):
-            lines.append(line.strip())
-        answer = " ".join(lines)
-        if not answer.startswith("="):
-            raise RuntimeError(f"GNU Go answered {answer!r} to {command!r}")
-        return answer[1:].strip()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        super().__init__([program, "--mode", "gtp", "--level", str(level), "--seed", str(seed), "--chinese-rules", "--never-resign"])
 
 
 def sgf_point(vertex: str) -> str:

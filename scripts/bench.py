@@ -382,11 +382,11 @@ class Bench:
         move: list[float] = []
         for _ in range(3):
             began = time.perf_counter()
-            engine = Engine(["--weights", self.args.weights] if self.args.weights else [])
+            player = engine(*(["--weights", self.args.weights] if self.args.weights else []))
             for request, times in (("name", first), ("genmove b", move)):
-                engine.ask(request)
+                player.ask(request)
                 times.append(time.perf_counter() - began)
-            engine.close()
+            player.close()
         return {"name_seconds": round(statistics.median(first), 2), "genmove_seconds": round(statistics.median(move), 2)}
 
     def genmove(self) -> dict[str, Any]:
@@ -395,49 +395,36 @@ class Bench:
         network)."""
         result: dict[str, Any] = {}
         for name in ("default", "fast"):
-            times = Engine(["--weights", name]).game(420)
+            times = game(engine("--weights", name), 420)
             result |= {
                 f"{name}_moves": len(times),
                 f"{name}_ms_median": round(statistics.median(times), 1),
                 f"{name}_ms_90": round(float(np.quantile(times, 0.9)), 1),
                 f"{name}_ms_max": round(max(times), 1),
             }
-        alone = Engine([]).game(120)
+        alone = game(engine(), 120)
         with ThreadPoolExecutor(2) as pool:
-            both = list(pool.map(lambda engine: engine.game(120), [Engine([]), Engine([])]))
+            both = list(pool.map(lambda player: game(player, 120), [engine(), engine()]))
         share = max(map(statistics.median, both)) / statistics.median(alone)
         return result | {"beside_another_engine_times": round(share, 2)}
 
 
-class Engine:
+def engine(*options: str) -> Any:
     """The GTP engine as a process."""
+    from gopolicy.client import Engine
 
-    def __init__(self, options: list[str]) -> None:
-        command = [sys.executable, str(ROOT / "gtp_engine.py"), *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return Engine([sys.executable, str(ROOT / "gtp_engine.py"), *options])
 
-    def ask(self, request: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer.startswith("="), answer
-        self.process.stdout.readline()
-        return answer[1:].strip()
 
-    def close(self) -> None:
-        self.process.communicate("quit\n")
-
-    def game(self, limit: int) -> list[float]:
-        """Milliseconds of the moves of a game against itself, the first left out, until two passes or so many moves; then it quits."""
-        times, moves = [], [self.ask("genmove b")]
-        while len(moves) < limit and moves[-2:] != ["pass", "pass"]:
-            began = time.perf_counter()
-            moves.append(self.ask(f"genmove {'bw'[len(moves) % 2]}"))
-            times.append(1000 * (time.perf_counter() - began))
-        self.close()
-        return times
+def game(player: Any, limit: int) -> list[float]:
+    """Milliseconds of an engine's moves in a game against itself, the first left out, until two passes or so many moves; then it ends."""
+    times, moves = [], [player.ask("genmove b")]
+    while len(moves) < limit and moves[-2:] != ["pass", "pass"]:
+        began = time.perf_counter()
+        moves.append(player.ask(f"genmove {'bw'[len(moves) % 2]}"))
+        times.append(1000 * (time.perf_counter() - began))
+    player.close()
+    return times
 
 
 def write_onnx(network: Any, path: Path) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives
+from gopolicy.client import Engine
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
@@ -47,28 +47,11 @@ class Pass:
         return self.ended < 0 < self.played_out
 
 
-class GnuGo:
+class GnuGo(Engine):
     """A process of GNU Go."""
 
     def __init__(self, program: str, level: int) -> None:
-        command = [program, "--mode", "gtp", "--level", str(level), "--seed", "1", "--chinese-rules"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def ask(self, command: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        while self.process.stdout.readline().strip():
-            pass
-        if not answer.startswith("="):
-            raise GoPolicyError(f"GNU Go answered {answer.strip()!r} to {command!r}")
-        return answer[1:].strip()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        super().__init__([program, "--mode", "gtp", "--level", str(level), "--seed", "1", "--chinese-rules"])
 
     def set_up(self, record: GameRecord, count: int) -> None:
         """The position after so many moves."""

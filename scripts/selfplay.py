@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,46 +24,20 @@ from sgfmill import boards, common
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from gopolicy.client import Engine, EngineError  # noqa: E402
+
 GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
 
 
-class Stopped(Exception):
-    """The engine went away, or refused a command: the message says which."""
-
-
-class Engine:
-    """A GTP engine as a process. Raises Stopped where it does not answer a command with success."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def ask(self, command: str) -> str:
-        sink, source = self.process.stdin, self.process.stdout
-        assert sink is not None
-        assert source is not None
-        lines = []
-        try:
-            sink.write(command + "\n")
-            sink.flush()
-            while line := source.readline().strip():
-                lines.append(line)
-        except OSError:
-            pass  # said below
-        if not lines or not lines[0].startswith("="):
-            raise Stopped(f"{command}: {' '.join(lines) or f'the engine stopped with exit status {self.process.wait(10)}'}")
-        return lines[0][1:].strip()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def memory(self) -> float:
-        """MiB that the process holds; 0 where the system does not tell."""
-        try:
-            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        except OSError:
-            return 0.0
-        return pages * 4096 / 2**20
+def memory(engine: Engine) -> float:
+    """MiB that the engine's process holds; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{engine.process.pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * 4096 / 2**20
 
 
 @dataclass
@@ -82,20 +55,20 @@ def play(engine: Engine, size: int, limit: int) -> Game:
         colour = "bw"[number % 2]
         move = engine.ask(f"genmove {colour}").lower()
         if move == "resign":
-            return Game(number, "resignation", engine.memory())
+            return Game(number, "resignation", memory(engine))
         point = common.move_from_vertex(move, size)
         passes = passes + 1 if point is None else 0
         if passes == 2:
-            return Game(number + 1, "two passes", engine.memory())
+            return Game(number + 1, "two passes", memory(engine))
         if point is None:
             ko = None
             continue
         if point == ko or board.get(*point) is not None:
-            return Game(number + 1, f"illegal: {colour} {move}, {'ko' if point == ko else 'occupied'}", engine.memory())
+            return Game(number + 1, f"illegal: {colour} {move}, {'ko' if point == ko else 'occupied'}", memory(engine))
         ko = board.play(*point, colour)
         if board.get(*point) is None:
-            return Game(number + 1, f"illegal: {colour} {move}, suicide", engine.memory())
-    return Game(limit, "limit", engine.memory())
+            return Game(number + 1, f"illegal: {colour} {move}, suicide", memory(engine))
+    return Game(limit, "limit", memory(engine))
 
 
 def report(games: list[Game], wanted: int) -> bool:
@@ -135,7 +108,7 @@ def main() -> int:
                 log.write(json.dumps(asdict(games[-1])) + "\n")
                 log.flush()
         engine.ask("quit")
-    except Stopped as stopped:
+    except EngineError as stopped:
         said = str(stopped)
     except KeyboardInterrupt:
         said = "stopped"
