@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,10 @@ def set_apart(kernel: Any) -> None:
     functions compiled before.
     """
     (result,) = kernel.overloads.values()
-    callee = copy.copy(result.fndesc)
+    code, descriptor = attrgetter("library", "fndesc")(result)
+    callee = copy.copy(descriptor)
     callee.mangled_name = f"{kernel.py_func.__module__}.{kernel.py_func.__name__}"
-    binding.add_symbol(callee.mangled_name, result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+    binding.add_symbol(callee.mangled_name, code.get_pointer_to_function(descriptor.llvm_func_name))
     kernel.targetctx.remove_user_function(result.entry_point)
     kernel.targetctx.insert_user_function(result.entry_point, callee, [])
 
