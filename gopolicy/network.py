@@ -112,6 +112,25 @@ class Layer(nn.Module):
         plain.conv.weight.copy_(self.conv.weight.double() * scale[:, None, None, None])
         plain.conv.bias.copy_(norm.bias.double() - norm.running_mean.double() * scale)
 
+    @torch.no_grad()
+    def unfold_into(self, normalised: Layer, x: Tensor) -> None:
+        """The other way round: writes this layer, which has none, into one of the same shape with batch normalisation, so that both are
+        the same function in eval mode. The running statistics are those of the layer's inputs ``x``."""
+        norm, weight = normalised.norm, self.conv.weight.double()
+        if norm is None or self.conv.bias is None:
+            raise ValueError("network: only a layer without batch normalisation is unfolded, into one that has it")
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        # Normalised, a filter of any length is the same function, but a long one learns slowly: it gets the length of a fresh one.
+        length = weight.flatten(1).norm(dim=1)
+        scale = torch.where(length > 1e-12, length / 2**0.5, 1.0)
+        normalised.conv.weight.copy_(weight / scale[:, None, None, None])
+        variance, mean = torch.var_mean(normalised.conv(x).double(), dim=(0, 2, 3), correction=0)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(scale * torch.sqrt(norm.running_var.double() + norm.eps))
+        norm.bias.copy_(self.conv.bias.double() + scale * norm.running_mean.double())
+
 
 class PolicyNetwork(nn.Module):
     """Planes (B, P, N, N) float → logits (B, N·N) float32; no softmax inside, and occupied points have logits too.
@@ -196,6 +215,32 @@ class PolicyNetwork(nn.Module):
             plain.output.load_state_dict(self.output.state_dict())
             plain.point_bias.data.copy_(self.point_bias.data)
         return plain.eval()
+
+    @torch.no_grad()
+    def unfolded(self, planes: Tensor) -> PolicyNetwork:
+        """The same function as this folded network, with batch normalisation again, so that it can be trained: a new network in eval
+        mode. ``planes`` (B, P, N, N) float are positions like those it is to be trained on: the running statistics are theirs.
+
+        Raises ValueError for a network that is not folded.
+        """
+        if not self.config.folded:
+            raise ValueError("network: only a folded network can be unfolded")
+        with torch.random.fork_rng(devices=[]):
+            network = PolicyNetwork(replace(self.config, folded=False)).to(self.point_bias.device).eval()
+        inputs: list[Tensor] = []
+        layers = [layer for layer in (self.first, *self.tower) if isinstance(layer, Layer)]
+        hooks = [layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone())) for layer in layers]
+        try:
+            self(planes)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for old, new, x in zip(layers, (network.first, *network.tower), inputs, strict=True):
+            assert isinstance(new, Layer)
+            old.unfold_into(new, x)
+        network.output.load_state_dict(self.output.state_dict())
+        network.point_bias.data.copy_(self.point_bias.data)
+        return network
 
     def weight_count(self) -> int:
         """Trained numbers: all parameters; the running statistics of batch normalisation are not counted."""

@@ -64,6 +64,7 @@ from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, resolve_precisi
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 CHECKPOINT_FORMAT = 1
+UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -668,7 +669,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("games", nargs="?", metavar="GAMES", help="packed games (gopolicy pack); may be left out with --resume")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder; new or empty, unless --resume")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint; starts anew if RUN is empty")
-    parser.add_argument("--init", metavar="WEIGHTS", help="start from these weights (as trained, not folded) instead of random ones")
+    parser.add_argument("--init", metavar="WEIGHTS", help="start from these weights, a file or default or fast, instead of random ones")
     group = parser.add_argument_group("options of the run", "kept in the checkpoint: --resume needs none of them")
     for field in dataclasses.fields(TrainingConfig):
         text = field.metadata["help"] + ("" if field.default in (0, False) else f" (default {field.default})")
@@ -719,8 +720,6 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     for name, value in shape.items():
         if given.get(name, value) != value:
             raise TrainingError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
-    if network.config.folded:
-        raise TrainingError(f"--init {source}: its batch normalisation is folded away; start from the {WEIGHTS} of a run")
     return network, dataclasses.replace(config, **shape)
 
 
@@ -758,9 +757,15 @@ def run(args: argparse.Namespace) -> int:
                     raise TrainingError(
                         f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
                     )
+                started = checkpoint.facts.get("init", "random weights")
+                if args.init and args.init != started:
+                    raise TrainingError(f"{out} was started from {Path(started).name}, and cannot go on from {args.init}: leave --init out")
                 facts = checkpoint.facts | facts
-            elif args.init:
+            elif initial is not None:
                 facts["init"] = str(args.init)
+                if initial.config.folded:  # as those of the package are
+                    planes, _ = batches.make(0)
+                    initial = initial.unfolded(planes[:UNFOLD_POSITIONS].float())
             if workers.first:  # the others have read the folder: no process comes here before all have
                 out.mkdir(parents=True, exist_ok=True)
                 for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing

@@ -88,6 +88,29 @@ def test_folded_is_the_same_function_without_normalisation(layers):
         assert torch.equal(again(planes), folded(planes))
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
+def test_unfolded_is_the_same_function_with_normalisation(layers):
+    folded = small("residual", layers=layers).folded()
+    with torch.no_grad():
+        folded.first.conv.weight[0] = 0  # a filter that says the same of every position
+    seen, others = random_planes(count=64), 2 * random_planes(count=5)
+    chance = torch.get_rng_state()
+    network = folded.unfolded(seen)
+    assert torch.equal(chance, torch.get_rng_state())
+    assert not network.training
+    assert not network.config.folded
+    with torch.no_grad():
+        for planes in (seen, others):
+            np.testing.assert_allclose(network(planes), folded(planes), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(network.folded()(planes), folded(planes), rtol=1e-4, atol=1e-4)
+        # In training the statistics are those of the batch: of this one, the same.
+        np.testing.assert_allclose(network.train()(seen), folded(seen), rtol=1e-3, atol=1e-3)
+    lengths = torch.cat([layer.conv.weight.detach().flatten(1).norm(dim=1) for layer in (network.first, *network.tower)])
+    np.testing.assert_allclose(lengths[1:], 2**0.5, rtol=1e-5)
+    with pytest.raises(ValueError, match="only a folded network"):
+        network.unfolded(seen)
+
+
 def test_folding_a_plain_network_copies_it():
     network, planes = small("alphago"), random_planes()
     copy = network.folded()

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gopolicy import games, metrics, training, weights
+from gopolicy import batches, games, metrics, training, weights
 from gopolicy.coords import point_to_sgf
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
@@ -268,9 +268,6 @@ def test_starting_from_given_weights(tmp_path):
         assert torch.equal(tensors(tmp_path / "second")[f"network/{name}"], parameter)
     with pytest.raises(TrainingError, match="has --layers 3, the options ask for 5"):
         training.initial_network(source, TrainingConfig(), {"layers": 5})
-    weights.save(tmp_path / "folded.safetensors", network.folded(), {})
-    with pytest.raises(TrainingError, match="folded away"):
-        training.initial_network(str(tmp_path / "folded.safetensors"), TrainingConfig(), {})
 
 
 def pack_random_games(folder: Path, out: Path, seed: int) -> None:
@@ -311,6 +308,18 @@ def test_the_command_on_packed_games(tmp_path, capsys):
     description = weights.load(tmp_path / "leg" / training.WEIGHTS)[1]
     assert description["data"]["init"] == training.WEIGHTS
     assert description["network"]["planes"] == "alphago12"
+    with pytest.raises(TrainingError, match=r"was started from weights\.safetensors, and cannot go on from default"):
+        run_command("--out", leg, "--resume", "--init", "default")
+    network, told = weights.load(f"{run}/{training.WEIGHTS}")
+    weights.save(tmp_path / "folded.safetensors", network.folded(), {"data": told["data"]})
+    folded = str(tmp_path / "folded.safetensors")
+    still = ["--lr=0", "--ema=0", "--weight-decay=0"]
+    assert run_command(source, "--out", str(tmp_path / "third"), "--init", folded, *options[3:], *still, "--steps=1") == 0
+    trained, _ = weights.load(tmp_path / "third" / training.WEIGHTS)
+    assert not trained.config.folded
+    planes = next(batches.fixed(games.PackedGames.open(tmp_path / "games.gpk"), "train", planes="alphago12", max_positions=50))[0]
+    with torch.no_grad():  # but for the running statistics, which a step has moved a little
+        np.testing.assert_allclose(trained(planes.float()), network(planes.float()), atol=0.05)
     with pytest.raises(TrainingError, match="no packed games given"):
         run_command("--out", str(tmp_path / "new"), *options)
     with pytest.raises(TrainingError, match="--device abacus"):
