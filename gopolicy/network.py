@@ -189,8 +189,9 @@ class PolicyNetwork(nn.Module):
 
     def head(self, x: Tensor) -> Tensor:
         """What the last layer (B, k, N, N) comes to: logits (B, N·N)."""
-        # The output keeps its own precision: 8 bits of a logit would tie moves that are not.
-        logits: Tensor = self.output(x.to(self.output.weight.dtype)).float() + self._bias(x.shape[-1])  # (B, 1, N, N)
+        # The output keeps its own precision, also in training under autocast: 8 bits of a logit would tie moves that are not.
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.output(x.to(self.output.weight.dtype)).float() + self._bias(x.shape[-1])  # (B, 1, N, N)
         return logits.flatten(1)
 
     def _bias(self, size: int) -> Tensor:

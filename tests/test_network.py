@@ -72,6 +72,20 @@ def test_forward_equals_the_plain_version(kind, layers):
         np.testing.assert_allclose(mine, plain_forward(network, position), rtol=1e-4, atol=1e-4)
 
 
+def test_autocast_leaves_the_logits_their_precision():
+    """The layers compute in bf16, the sum over the filters and the bias do not: no logit is one of the few that bf16 can tell."""
+    network, planes = small("residual", size=19), random_planes(19)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network.train()(planes)
+    assert logits.dtype == torch.float32
+    assert (logits != logits.bfloat16().float()).float().mean() > 0.9
+    with torch.no_grad():
+        network.point_bias.zero_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(planes)
+    assert (logits != logits.bfloat16().float()).float().mean() > 0.9
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
 def test_folded_is_the_same_function_without_normalisation(layers):
     network, planes = small("residual", layers=layers), random_planes()
