@@ -465,6 +465,12 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["kgs-time_settings absolute 5"], 1),
         (["kgs-time_settings byoyomi 0 10 5"], 8),
         (["kgs-time_settings canadian 0 10 25"], 1),
+        # As the OGS bridge sends it: the periods that are left, not stones; and a main time that is the less by an increment to come.
+        (["kgs-time_settings byoyomi 0 5 20", "time_left b 5 20"], 8),
+        (["kgs-time_settings canadian 90 10 1", "time_left b 3 0"], 8),
+        (["kgs-time_settings canadian 90 10 1", "time_left b 0 1"], 1),
+        (["kgs-time_settings byoyomi 0 5 20", "time_settings 0 5 20", "time_left b 5 20"], 1),
+        (["time_settings 90 0 0", "time_left b 3 0"], 1),
     ],
 )
 def test_eight_views_while_there_is_time(commands, views):
