@@ -111,8 +111,15 @@ NAMED_RULES = {
     "japanese": Rules("TERRITORY", "SIMPLE"),
     "korean": Rules("TERRITORY", "SIMPLE"),
     "new-zealand": Rules(),
+    "stone-scoring": Rules(ko="SIMPLE"),  # one of KaTrain's; see UNTAXED
     "tromp-taylor": Rules(),
 }
+UNTAXED = "stone-scoring"  # its tax of two points a group is not counted here
+
+
+def rules_named(name: str) -> str:
+    """The name in the form of ``NAMED_RULES``: KaTrain has blanks and underscores in its names."""
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def rules_from(told: object) -> Rules:
@@ -121,7 +128,7 @@ def rules_from(told: object) -> Rules:
     Situational superko is played as positional, and suicide stays forbidden: the rules of ``described`` are what is played.
     """
     if isinstance(told, str):
-        rules = NAMED_RULES.get(told.lower().replace("_", "-"))
+        rules = NAMED_RULES.get(rules_named(told))
         if rules is None:
             raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
         return rules
@@ -402,6 +409,9 @@ class Analyst:
             self._arrived += 1
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
+        rules = query.get("rules")
+        if isinstance(rules, str) and rules_named(rules) == UNTAXED:
+            unknown.append({"warning": "the tax on groups is not counted here", "field": "rules", "id": name})
         if self.scorer is None and asked.ownership:
             unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
         return unknown

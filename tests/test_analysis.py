@@ -155,6 +155,14 @@ def test_rules_that_are_not_known(told):
         analysis.rules_from(told)
 
 
+# As in KaTrain 1.20's engine.py, with a blank and an underscore.
+@pytest.mark.parametrize("name", ["japanese", "chinese", "korean", "aga", "tromp-taylor", "new zealand", "stone_scoring"])
+def test_all_rules_of_katrain(name):
+    warnings = [answer["field"] for answer in ask(analyst_of(), **query_of(rules=name)) if "rootInfo" not in answer]
+    assert warnings == (["rules"] if name == "stone_scoring" else [])
+    assert analysis.rules_from(name).superko == (name in ("aga", "tromp-taylor", "new zealand"))
+
+
 # ---- the JSON protocol
 
 
