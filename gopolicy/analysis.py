@@ -352,6 +352,7 @@ class Query:
     wanted: Wanted
     policy: bool
     ownership: bool
+    moves_ownership: bool
     perspective: str  # BLACK, WHITE or SIDETOMOVE
 
     def position(self, turn: int) -> Board:
@@ -485,8 +486,13 @@ class Analyst:
             legal = board.legal_mask().ravel()
             flat = [round(float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
             answer["policy"] = [*flat, 0.0 if legal.any() else 1.0]
-        if query.ownership and scorer is not None:
-            answer["ownership"] = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
+        if (query.ownership or query.moves_ownership) and scorer is not None:
+            owners = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
+            if query.ownership:
+                answer["ownership"] = owners
+            if query.moves_ownership:  # the same for all moves, as the lead is
+                for told in answer["moveInfos"]:
+                    told["ownership"] = owners
         return answer
 
 
@@ -535,6 +541,7 @@ def read_query(query: Mapping[str, Any]) -> Query:
         ),
         policy=_flag(query, "includePolicy"),
         ownership=_flag(query, "includeOwnership"),
+        moves_ownership=_flag(query, "includeMovesOwnership"),
         perspective=perspective,
     )
 

@@ -222,6 +222,7 @@ def test_a_query_of_katrain():
     assert sum(prob for prob in answer["policy"] if prob >= 0) == pytest.approx(1, abs=1e-4)
     assert answer["ownership"] == [0.25] * 81
     moves = answer["moveInfos"]
+    assert all(move["ownership"] == [0.25] * 81 for move in moves)  # some of KaTrain's opponents refuse to play without
     assert [move["order"] for move in moves] == list(range(len(moves)))
     assert [move["move"] for move in moves[:3]] == ["A9", "B9", "C9"]
     assert [move["visits"] for move in moves[:3]] == [250, 125, 62]
