@@ -60,6 +60,10 @@ class Scorer(Protocol):
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
         ...
 
+    def expected_lead(self, board: Board, komi: float, rules: str) -> float:
+        """The same for positions in which much is open, as far as it can be told."""
+        ...
+
     def status(self, board: Board) -> Mapping[str, Sequence[int]]:
         """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
         ...
@@ -254,7 +258,7 @@ class Analysis:
         if scorer is not None:
             winrate = scorer.winrate(board, komi)
             self.black_winrate = 0.5 if winrate is None else winrate
-            self.black_lead = scorer.final_score(board, komi, (rules or Rules()).scoring.lower())
+            self.black_lead = scorer.expected_lead(board, komi, (rules or Rules()).scoring.lower())
         mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
         flat = np.where(mask, self.probs.ravel().astype(np.float64), 0.0)
         shares = flat / flat.sum() if flat.sum() > 0 else mask / max(mask.sum(), 1)

@@ -71,6 +71,9 @@ class Scores:
         self.asked.append((komi, rules))
         return self.lead
 
+    def expected_lead(self, board, komi, rules):
+        return self.final_score(board, komi, rules)
+
     def status(self, board):
         stones = {point_to_gtp(int(point), board.size) for point in np.flatnonzero(board.stones())}
         status = {"alive": stones - set(self.dead), "dead": stones & set(self.dead), "seki": set()}
