@@ -143,7 +143,7 @@ class Engine:
             "genmove": self.genmove,
             "reg_genmove": self.reg_genmove,
             "kgs-genmove_cleanup": self.genmove_cleanup,
-            "undo": self.undo,
+            "undo": lambda _: self.undo(()),  # as GNU Go: qGo says ``undo 0`` for one move
             "gg-undo": self.undo,
             "showboard": self.showboard,
             "time_settings": self.time_settings,

@@ -323,6 +323,7 @@ def test_undo_of_several():
     tell(engine, *in_turn("A1 B1 C1 D1"))
     assert tell(engine, "gg-undo 3", "gg-undo 2", "gg-undo", "gg-undo") == ["=", "? cannot undo", "=", "? cannot undo"]
     assert tell(engine, "gg-undo 0") == ["="]
+    assert tell(engine, *in_turn("A1 B1"), "undo 0", "undo 0", "undo 0") == ["=", "=", "=", "=", "? cannot undo"]
 
 
 def test_a_sequence_is_played_in_one():
