@@ -60,6 +60,10 @@ class Scorer(Protocol):
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
         ...
 
+    def expected_lead(self, board: Board, komi: float, rules: str) -> float:
+        """The same for positions in which much is open, as far as it can be told."""
+        ...
+
     def status(self, board: Board) -> Mapping[str, Sequence[int]]:
         """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
         ...
@@ -111,8 +115,15 @@ NAMED_RULES = {
     "japanese": Rules("TERRITORY", "SIMPLE"),
     "korean": Rules("TERRITORY", "SIMPLE"),
     "new-zealand": Rules(),
+    "stone-scoring": Rules(ko="SIMPLE"),  # one of KaTrain's; see UNTAXED
     "tromp-taylor": Rules(),
 }
+UNTAXED = "stone-scoring"  # its tax of two points a group is not counted here
+
+
+def rules_named(name: str) -> str:
+    """The name in the form of ``NAMED_RULES``: KaTrain has blanks and underscores in its names."""
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def rules_from(told: object) -> Rules:
@@ -121,7 +132,7 @@ def rules_from(told: object) -> Rules:
     Situational superko is played as positional, and suicide stays forbidden: the rules of ``described`` are what is played.
     """
     if isinstance(told, str):
-        rules = NAMED_RULES.get(told.lower().replace("_", "-"))
+        rules = NAMED_RULES.get(rules_named(told))
         if rules is None:
             raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
         return rules
@@ -247,7 +258,7 @@ class Analysis:
         if scorer is not None:
             winrate = scorer.winrate(board, komi)
             self.black_winrate = 0.5 if winrate is None else winrate
-            self.black_lead = scorer.final_score(board, komi, (rules or Rules()).scoring.lower())
+            self.black_lead = scorer.expected_lead(board, komi, (rules or Rules()).scoring.lower())
         mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
         flat = np.where(mask, self.probs.ravel().astype(np.float64), 0.0)
         shares = flat / flat.sum() if flat.sum() > 0 else mask / max(mask.sum(), 1)
@@ -345,6 +356,7 @@ class Query:
     wanted: Wanted
     policy: bool
     ownership: bool
+    moves_ownership: bool
     perspective: str  # BLACK, WHITE or SIDETOMOVE
 
     def position(self, turn: int) -> Board:
@@ -402,6 +414,9 @@ class Analyst:
             self._arrived += 1
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
+        rules = query.get("rules")
+        if isinstance(rules, str) and rules_named(rules) == UNTAXED:
+            unknown.append({"warning": "the tax on groups is not counted here", "field": "rules", "id": name})
         if self.scorer is None and asked.ownership:
             unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
         return unknown
@@ -475,8 +490,13 @@ class Analyst:
             legal = board.legal_mask().ravel()
             flat = [round(float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
             answer["policy"] = [*flat, 0.0 if legal.any() else 1.0]
-        if query.ownership and scorer is not None:
-            answer["ownership"] = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
+        if (query.ownership or query.moves_ownership) and scorer is not None:
+            owners = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
+            if query.ownership:
+                answer["ownership"] = owners
+            if query.moves_ownership:  # the same for all moves, as the lead is
+                for told in answer["moveInfos"]:
+                    told["ownership"] = owners
         return answer
 
 
@@ -525,6 +545,7 @@ def read_query(query: Mapping[str, Any]) -> Query:
         ),
         policy=_flag(query, "includePolicy"),
         ownership=_flag(query, "includeOwnership"),
+        moves_ownership=_flag(query, "includeMovesOwnership"),
         perspective=perspective,
     )
 

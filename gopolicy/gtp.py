@@ -45,6 +45,9 @@ _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
 _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
+# Lizzie takes every engine for a Leela Zero, and below 0.15 it stops for good behind a remark: so the release whose ``lz-`` commands
+# these are is told before our own.
+_LEELA_ZERO = "0.17"
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
 _HURRY = 0.5  # seconds for a move below which only the network is asked, and once
@@ -116,12 +119,14 @@ class Engine:
         # Waits so many seconds for input, and tells whether none has come: an analysis goes on for as long.
         self.quiet: Callable[[float], bool] = lambda _: False
         self._seconds = {BLACK: math.inf, WHITE: math.inf}  # that a move may take
+        self._overtime = 0.0  # seconds for a move when the main time is over
+        self._periods = False  # whether overtime is counted in periods of one move
         self._random = random.Random(seed)
         self._board: Board | None = None
         self.commands: dict[str, Callable[[Sequence[str]], str | Iterator[str]]] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: "gopolicy",
-            "version": lambda _: __version__,
+            "version": lambda _: f"{_LEELA_ZERO} (gopolicy {__version__})",
             "known_command": self.known_command,
             "list_commands": lambda _: "\n".join(self.commands),
             "quit": self.quit,
@@ -138,7 +143,7 @@ class Engine:
             "genmove": self.genmove,
             "reg_genmove": self.reg_genmove,
             "kgs-genmove_cleanup": self.genmove_cleanup,
-            "undo": self.undo,
+            "undo": lambda _: self.undo(()),  # as GNU Go: qGo says ``undo 0`` for one move
             "gg-undo": self.undo,
             "showboard": self.showboard,
             "time_settings": self.time_settings,
@@ -361,25 +366,29 @@ class Engine:
         if len(numbers) != _KGS_TIMES.get(kind):
             raise GtpError("syntax error")
         if kind == "byoyomi":
-            self._set_times(numbers[0], numbers[1], 1)
+            self._set_times(numbers[0], numbers[1], 1, periods=True)
         elif kind != "none":
             self._set_times(*(*numbers, 0.0, 0.0)[:3])
         else:
             self._set_times(0, 1, 0)
         return ""
 
-    def _set_times(self, main: float, period: float, stones: float) -> None:
+    def _set_times(self, main: float, period: float, stones: float, *, periods: bool = False) -> None:
         """Of the specification: a period without stones means no limit (4.2)."""
-        seconds = main / _REST + (period / stones if stones > 0 else 0.0)
-        if period > 0 and stones <= 0:
-            seconds = math.inf
+        self._overtime = period / stones if stones > 0 else math.inf if period > 0 else 0.0
+        self._periods = periods
+        seconds = main / _REST + self._overtime
         self._seconds = {BLACK: seconds, WHITE: seconds}
 
     def time_left(self, arguments: Sequence[str]) -> str:
         colour, *numbers = _words(arguments, 3)
         mover = _colour(colour)
         seconds, stones = map(_number, numbers)
-        self._seconds[mover] = seconds / (stones if stones > 0 else _REST)
+        if stones <= 0:  # main time: overtime will follow
+            seconds = seconds / _REST + self._overtime
+        elif not self._periods:  # in byoyomi it is the number of periods, and each is for one move
+            seconds /= stones
+        self._seconds[mover] = seconds
         return ""
 
     def _hurries(self, colour: int) -> bool:

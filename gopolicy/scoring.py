@@ -55,6 +55,7 @@ MANY = 30  # unsettled points after two playouts: with more of them the end is n
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
+NEAR_END = 0.08  # share of the board that is unsettled, below which the end is near
 LATE = 0.42  # share of the board with stones on it from which the end is looked for
 CERTAIN = 0.5  # probability of a move that makes that unnecessary while there is a choice of ``MANY``
 LIKELY = 0.3  # probability from which a move is worth playing while anything is: it may be the answer to a threat
@@ -515,6 +516,18 @@ class Judgement:
         dead = -self.stones[self.dead].sum(dtype=np.int64)
         return float(territory + dead + self.captures[BLACK] - self.captures[WHITE]) - komi
 
+    def expected_lead(self, komi: float = 0.0, *, rules: Rules = "area") -> float:
+        """By how many points Black will win, as far as that can be told before the end; near it, ``lead``.
+
+        In an opening ``lead`` would give whole sides of the board to whoever has them in five playouts of eight: it is off by 100 points.
+        """
+        if np.count_nonzero(self.unsettled) <= NEAR_END * self.unsettled.size:
+            return self.lead(komi, rules=rules)
+        laid = 0  # Black's stones so far less White's: what area counts more than territory
+        if rules == "territory":
+            laid = int(self.stones.sum(dtype=np.int64)) + self.captures[WHITE] - self.captures[BLACK]
+        return float(np.mean(self.scores)) - laid - komi
+
     def chains(self, status: Status) -> list[list[int]]:
         """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
         chosen = {"alive": ~self.dead & ~self.seki, "dead": self.dead, "seki": self.seki}[status] & (self.stones != EMPTY)
@@ -728,6 +741,10 @@ class PlayoutScorer:
     def final_score(self, board: Board, komi: float, rules: str) -> float:
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
         return self.judgement(board).lead(komi, rules="territory" if rules == "territory" else "area")
+
+    def expected_lead(self, board: Board, komi: float, rules: str) -> float:
+        """The same as far as it can be told before the end."""
+        return self.judgement(board).expected_lead(komi, rules="territory" if rules == "territory" else "area")
 
     def status(self, board: Board) -> dict[str, list[int]]:
         """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""

@@ -41,7 +41,7 @@ class FirstFree:
 class Scores:
     """Black leads by 3 and wins 7 of 10 games, whatever the board."""
 
-    def final_score(self, board, komi, rules):
+    def expected_lead(self, board, komi, rules):
         return 3.0
 
     def ownership(self, board):
@@ -155,6 +155,14 @@ def test_rules_that_are_not_known(told):
         analysis.rules_from(told)
 
 
+# As in KaTrain 1.20's engine.py, with a blank and an underscore.
+@pytest.mark.parametrize("name", ["japanese", "chinese", "korean", "aga", "tromp-taylor", "new zealand", "stone_scoring"])
+def test_all_rules_of_katrain(name):
+    warnings = [answer["field"] for answer in ask(analyst_of(), **query_of(rules=name)) if "rootInfo" not in answer]
+    assert warnings == (["rules"] if name == "stone_scoring" else [])
+    assert analysis.rules_from(name).superko == (name in ("aga", "tromp-taylor", "new zealand"))
+
+
 # ---- the JSON protocol
 
 
@@ -214,6 +222,7 @@ def test_a_query_of_katrain():
     assert sum(prob for prob in answer["policy"] if prob >= 0) == pytest.approx(1, abs=1e-4)
     assert answer["ownership"] == [0.25] * 81
     moves = answer["moveInfos"]
+    assert all(move["ownership"] == [0.25] * 81 for move in moves)  # some of KaTrain's opponents refuse to play without
     assert [move["order"] for move in moves] == list(range(len(moves)))
     assert [move["move"] for move in moves[:3]] == ["A9", "B9", "C9"]
     assert [move["visits"] for move in moves[:3]] == [250, 125, 62]

@@ -71,6 +71,9 @@ class Scores:
         self.asked.append((komi, rules))
         return self.lead
 
+    def expected_lead(self, board, komi, rules):
+        return self.final_score(board, komi, rules)
+
     def status(self, board):
         stones = {point_to_gtp(int(point), board.size) for point in np.flatnonzero(board.stones())}
         status = {"alive": stones - set(self.dead), "dead": stones & set(self.dead), "seki": set()}
@@ -140,7 +143,7 @@ def in_turn(vertices: str) -> list[str]:
         ("name#", "= gopolicy\n\n"),
         ("\ufeffname", "= gopolicy\n\n"),  # what Windows' shell puts in front
         ("5 protocol_version", "=5 2\n\n"),
-        ("version", f"= {__version__}\n\n"),
+        ("version", f"= 0.17 (gopolicy {__version__})\n\n"),
         ("quit", "=\n\n"),
         ("8 quit", "=8\n\n"),
         ("clear_board", "=\n\n"),
@@ -320,6 +323,7 @@ def test_undo_of_several():
     tell(engine, *in_turn("A1 B1 C1 D1"))
     assert tell(engine, "gg-undo 3", "gg-undo 2", "gg-undo", "gg-undo") == ["=", "? cannot undo", "=", "? cannot undo"]
     assert tell(engine, "gg-undo 0") == ["="]
+    assert tell(engine, *in_turn("A1 B1"), "undo 0", "undo 0", "undo 0") == ["=", "=", "=", "=", "? cannot undo"]
 
 
 def test_a_sequence_is_played_in_one():
@@ -465,6 +469,12 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["kgs-time_settings absolute 5"], 1),
         (["kgs-time_settings byoyomi 0 10 5"], 8),
         (["kgs-time_settings canadian 0 10 25"], 1),
+        # As the OGS bridge sends it: the periods that are left, not stones; and a main time that is the less by an increment to come.
+        (["kgs-time_settings byoyomi 0 5 20", "time_left b 5 20"], 8),
+        (["kgs-time_settings canadian 90 10 1", "time_left b 3 0"], 8),
+        (["kgs-time_settings canadian 90 10 1", "time_left b 0 1"], 1),
+        (["kgs-time_settings byoyomi 0 5 20", "time_settings 0 5 20", "time_left b 5 20"], 1),
+        (["time_settings 90 0 0", "time_left b 3 0"], 1),
     ],
 )
 def test_eight_views_while_there_is_time(commands, views):

@@ -400,6 +400,27 @@ def test_stones_are_dead_only_where_someone_can_take_them() -> None:
     assert owner.any()
 
 
+def test_an_opening_does_not_give_the_board_away():
+    # Playouts of which five are all Black's and three all White's.
+    board = Board(9)
+    board.setup(black=["E5", "C3"], white=["G7"])
+    ends = np.repeat(np.array([BLACK] * 5 + [WHITE] * 3, dtype=np.int8), 81).reshape(8, 9, 9)
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.lead(6.5) == 74.5
+    assert judgement.expected_lead(6.5) == 81 * 2 / 8 - 6.5
+    assert judgement.expected_lead(6.5, rules="territory") == 81 * 2 / 8 - 6.5 - 1  # Black has laid a stone more
+
+
+def test_the_expected_lead_of_an_end_is_the_lead():
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"D{row}" for row in range(1, 8)])
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    ends[0, 0, 0] = WHITE  # one playout of eight went wrong
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.expected_lead(0.5) == judgement.lead(0.5) == -7.5
+
+
 def test_seki_is_seen() -> None:
     picture = PROVEN["seki"]
     judgement = scoring.judge(Uniform(), board_of(picture))
