@@ -63,7 +63,7 @@ _HOMES = {
 try:
     __version__ = version("gopolicy")
 except PackageNotFoundError:  # run from a checkout
-    __version__ = "0.1.0"
+    __version__ = "0.20.0"
 
 
 def __getattr__(name: str) -> Any:

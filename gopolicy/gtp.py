@@ -45,9 +45,6 @@ _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
 _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
-# Lizzie takes every engine for a Leela Zero, and below 0.15 it stops for good behind a remark: so the release whose ``lz-`` commands
-# these are is told before our own.
-_LEELA_ZERO = "0.17"
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
 _HURRY = 0.5  # seconds for a move below which only the network is asked, and once
@@ -126,7 +123,7 @@ class Engine:
         self.commands: dict[str, Callable[[Sequence[str]], str | Iterator[str]]] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: "gopolicy",
-            "version": lambda _: f"{_LEELA_ZERO} (gopolicy {__version__})",
+            "version": lambda _: __version__,
             "known_command": self.known_command,
             "list_commands": lambda _: "\n".join(self.commands),
             "quit": self.quit,

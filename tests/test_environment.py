@@ -124,6 +124,13 @@ def test_the_pins_are_what_the_project_needs() -> None:
         assert wanted.specifier.contains(specifier.version), line
 
 
+def test_one_version_everywhere_that_lizzie_takes() -> None:
+    """A checkout that is not installed has no metadata, so gopolicy/__init__.py says it again; Lizzie's code asks the second number."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f'__version__ = "{project["version"]}"' in (ROOT / "gopolicy" / "__init__.py").read_text(encoding="utf-8")
+    assert int(project["version"].split(".")[1]) >= 15
+
+
 @pytest.mark.parametrize("name", ["demo", "test", "train"])
 def test_an_old_python_is_told(name: str) -> None:
     """An old Python has to be able to read the whole file before it runs the first line."""

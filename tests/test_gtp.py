@@ -143,7 +143,7 @@ def in_turn(vertices: str) -> list[str]:
         ("name#", "= gopolicy\n\n"),
         ("\ufeffname", "= gopolicy\n\n"),  # what Windows' shell puts in front
         ("5 protocol_version", "=5 2\n\n"),
-        ("version", f"= 0.17 (gopolicy {__version__})\n\n"),
+        ("version", f"= {__version__}\n\n"),
         ("quit", "=\n\n"),
         ("8 quit", "=8\n\n"),
         ("clear_board", "=\n\n"),

@@ -31,7 +31,7 @@ def seen(tmp_path_factory) -> dict:
 
 
 def test_it_attaches(seen):
-    assert (seen["name"], seen["version"], seen["protocol"]) == ("gopolicy", f"0.17 (gopolicy {__version__})", "2")
+    assert (seen["name"], seen["version"], seen["protocol"]) == ("gopolicy", __version__, "2")
     assert {"analyze", "genmove_analyze", "set_free_handicap", "undo", "play"} <= set(seen["commands"])
 
 
