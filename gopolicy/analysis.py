@@ -80,8 +80,8 @@ class Scorer(Protocol):
         """Whether the player has lost beyond doubt."""
         ...
 
-    def winrate(self, board: Board, komi: float) -> float | None:
-        """How likely Black wins, 0 to 1; None where that is not known."""
+    def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float | None:
+        """How likely Black wins, 0 to 1; None where that is not known. Raises Interrupted soon after ``stop()`` says so."""
         ...
 
 
@@ -234,7 +234,8 @@ class MoveInfo:
 class Analysis:
     """What a policy expects of ``board.to_play``; the board is not changed. The symmetries are for the next move: pvs are read at a glance.
 
-    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 without a scorer.
+    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 without a scorer. A scorer may need a second or
+    more in an opening: Interrupted is raised where ``stop()`` says so meanwhile.
     """
 
     def __init__(
@@ -247,6 +248,7 @@ class Analysis:
         scorer: Scorer | None = None,
         komi: float = 0.0,
         rules: Rules | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
         import numpy as np
 
@@ -256,7 +258,7 @@ class Analysis:
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
         self.black_winrate, self.black_lead = 0.5, 0.0
         if scorer is not None:
-            winrate = scorer.winrate(board, komi)
+            winrate = scorer.winrate(board, komi, stop)
             self.black_winrate = 0.5 if winrate is None else winrate
             self.black_lead = scorer.expected_lead(board, komi, (rules or Rules()).scoring.lower())
         mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)

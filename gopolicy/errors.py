@@ -7,6 +7,10 @@ class GoPolicyError(ValueError):
     """Base of every error this package raises on purpose."""
 
 
+class Interrupted(Exception):
+    """Raised by work that was told to stop, in whoever asked for it; no user meets it."""
+
+
 class SgfError(GoPolicyError):
     """A game record that cannot be read, or that holds what the rules forbid.
 

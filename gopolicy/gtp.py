@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gopolicy import __version__
 from gopolicy.analysis import COLOURS, MAX_CANDIDATES, Analysis, Mover, Restriction, Rules, Scorer, Wanted, as_seen, rules_from
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, SgfError
 from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
@@ -45,6 +45,7 @@ _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
 _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
+_TOGETHER = 0.05  # seconds after a command in which what comes has been sent together with it
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
 _HURRY = 0.5  # seconds for a move below which only the network is asked, and once
@@ -204,7 +205,8 @@ class Engine:
             if isinstance(told, str):
                 mark, text = "=", told
             else:  # what can go wrong goes wrong before the first piece
-                mark, text, more = "=", "\n" + next(told), told
+                mark, first = "=", next(told, None)
+                text, more = ("", None) if first is None else ("\n" + first, told)
         except Exception as error:
             mark, text = "?", explain(error)
             if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client plays on, the log tells
@@ -517,7 +519,7 @@ class Engine:
         wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=most)
         return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
 
-    def _analysis(self, asked: _Asked) -> Analysis:
+    def _analysis(self, asked: _Asked, stop: Callable[[], bool] | None = None) -> Analysis:
         return Analysis(
             self.policy(),
             self._turn_of(asked.colour),
@@ -526,12 +528,27 @@ class Engine:
             scorer=None if self.scorer is None or self._hurries(asked.colour) else self.scorer(),
             komi=self.komi,
             rules=self.rules,
+            stop=stop,
         )
 
     def analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
-        """A line now and one each interval, until there is input; meanwhile the pvs grow."""
+        """A line now and one each interval, until there is input; meanwhile the pvs grow.
+
+        Input that comes before the first line ends the analysis without one. What was sent together with the command does not: then
+        there is one line.
+        """
         asked = self._asked(arguments)
-        return self._reports(self._analysis(asked), asked, line)
+        began, together = time.monotonic(), False
+
+        def stop() -> bool:
+            nonlocal together
+            together = together or (time.monotonic() - began < _TOGETHER and not self.quiet(0.0))
+            return not together and not self.quiet(0.0)
+
+        try:
+            return self._reports(self._analysis(asked, stop), asked, line)
+        except Interrupted:
+            return iter(())
 
     def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
         yield line(analysis, asked)

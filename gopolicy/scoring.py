@@ -14,7 +14,7 @@ Sources: D. B. Benson, Life in the game of Go, Information Sciences 10 (1976); o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -42,7 +42,7 @@ from gopolicy.board import (
 )
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, Interrupted
 from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
 
@@ -724,7 +724,8 @@ class PlayoutScorer:
     """
 
     def __init__(self, policy: Thinker) -> None:
-        self.policy = policy
+        self.policy, self.planes = policy, policy.planes
+        self._stop: Callable[[], bool] | None = None
         self._position: tuple[int, ...] = ()
         self._judgement: Judgement | None = None
 
@@ -734,9 +735,15 @@ class PlayoutScorer:
         position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values())
         if self._judgement is None or position != self._position:
             late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
-            self._judgement = judge(self.policy, board, playouts=PLAYOUTS if late else ROUND)
+            self._judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND)
             self._position = position
         return self._judgement
+
+    def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
+        """The policy's, for a playout's next move. Raises Interrupted where the playouts are to stop."""
+        if self._stop is not None and self._stop():
+            raise Interrupted
+        return self.policy.log_probabilities(planes, symmetries)
 
     def final_score(self, board: Board, komi: float, rules: str) -> float:
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
@@ -763,8 +770,15 @@ class PlayoutScorer:
         """Whether the player to move has lost beyond doubt."""
         return is_lost(self.policy, board, komi)
 
-    def winrate(self, board: Board, komi: float) -> float:
-        """How likely Black wins, by the playouts: (wins + 1) / (playouts + 2), as a few of them are never certain (Laplace's rule)."""
-        judgement = self.judgement(board)
+    def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float:
+        """How likely Black wins, by the playouts: (wins + 1) / (playouts + 2), as a few of them are never certain (Laplace's rule).
+
+        Raises Interrupted as soon as ``stop()`` says so while they are played.
+        """
+        self._stop = stop
+        try:
+            judgement = self.judgement(board)
+        finally:
+            self._stop = None
         count = len(judgement.scores)
         return (judgement.win_share(komi) * count + 1) / (count + 2)

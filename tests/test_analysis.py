@@ -47,7 +47,7 @@ class Scores:
     def ownership(self, board):
         return np.full((board.size, board.size), 0.25)
 
-    def winrate(self, board, komi):
+    def winrate(self, board, komi, stop=None):
         return 0.7
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from gopolicy import __version__, analysis, gtp, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import WeightsError
+from gopolicy.errors import Interrupted, WeightsError
 from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.policy import Policy
@@ -66,6 +67,7 @@ class Scores:
     def __init__(self, lead=0.0, winrate=0.5, dead=(), passes=False, lost=False):
         self.lead, self.chance, self.dead, self.passes, self.lost = lead, winrate, dead, passes, lost
         self.asked: list = []
+        self.thinks = False  # whether a winrate is never found when there is time to look for one
 
     def final_score(self, board, komi, rules):
         self.asked.append((komi, rules))
@@ -89,7 +91,10 @@ class Scores:
     def is_lost(self, board, komi):
         return self.lost
 
-    def winrate(self, board, komi):
+    def winrate(self, board, komi, stop=None):
+        while stop is not None and self.thinks:
+            if stop():
+                raise Interrupted
         return self.chance
 
 
@@ -708,6 +713,29 @@ def test_analysis_goes_on_until_there_is_input():
     lengths = [len(infos(line)[0]["pv"]) for line in lines]
     assert lengths == sorted(lengths)
     assert lengths[-1] > lengths[0]
+
+
+def test_input_ends_an_analysis_that_still_looks_for_a_winrate():
+    scores = Scores()
+    scores.thinks = True
+    engine = engine_of(Prefers("D4"), scorer=lambda: scores)
+    began = time.monotonic()
+    engine.quiet = lambda _: time.monotonic() - began < 0.2
+    assert tell(engine, "3 lz-analyze 50", "4 name") == ["=3", "=4 gopolicy"]
+    scores.thinks = False
+    assert tell(engine, "lz-analyze 50")[0].startswith("=\ninfo move D4 ")
+
+
+def test_what_is_sent_together_with_an_analysis_lets_it_say_a_line():
+    class Slow(Scores):
+        def winrate(self, board, komi, stop=None):
+            asked = [stop() for _ in range(20) if not time.sleep(0.01)]
+            assert not any(asked)
+            return super().winrate(board, komi)
+
+    engine = engine_of(Prefers("D4"), scorer=Slow)
+    engine.quiet = lambda _: False
+    assert tell(engine, "lz-analyze 50")[0].startswith("=\ninfo move D4 ")
 
 
 def test_the_end_of_input_ends_an_analysis():

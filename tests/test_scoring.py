@@ -15,6 +15,7 @@ import gopolicy
 from gopolicy import scoring, symmetry
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp
+from gopolicy.errors import Interrupted
 from gopolicy.sgf import read_sgf
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -398,6 +399,15 @@ def test_stones_are_dead_only_where_someone_can_take_them() -> None:
     lonely.setup(black=["C3"])
     assert not scoring.judge_playouts(lonely, np.full((4, 5, 5), WHITE, dtype=np.int8)).dead.any()
     assert owner.any()
+
+
+def test_playouts_stop_when_they_are_told_to() -> None:
+    policy = Uniform()
+    scorer = scoring.PlayoutScorer(policy)
+    with pytest.raises(Interrupted):
+        scorer.winrate(Board(9), 7.5, lambda: policy.asked >= 5 * scoring.ROUND)
+    assert policy.asked == 5 * scoring.ROUND
+    assert 0 < scorer.winrate(Board(9), 7.5) < 1, "and nothing of it is left"
 
 
 def test_an_opening_does_not_give_the_board_away():
