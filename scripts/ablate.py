@@ -180,13 +180,16 @@ def _built_in() -> dict[str, Set]:
 
     convolutional = stones("stones", "convolutional, 1 plane")
     few = stones("dense-weights", "fully connected, as many weights", dense=2)
-    much = stones("dense-arithmetic", "fully connected, as much arithmetic", dense=2, dense_as="arithmetic")
+    # AdamW whatever the others have: Muon takes the polar factor of each weight matrix at every step, which for matrices of thousands of
+    # rows costs a hundred times the step.
+    adamw: dict[str, Any] = {"dense": 2, "dense_as": "arithmetic", "optimizer": "adamw", "lr": 1e-3}
+    much = stones("dense-arithmetic", "fully connected, as much arithmetic (AdamW)", **adamw)
     residual = c("residual", "residual, batch normalisation", kind="residual")
 
     def of_games(percent: int) -> list[Configuration]:
         return [
             stones(f"{one.name}-{percent}pc", f"{one.what}; {percent} % of the games", fraction=percent / 100, **settings)
-            for one, settings in ((convolutional, {}), (few, {"dense": 2}), (much, {"dense": 2, "dense_as": "arithmetic"}))
+            for one, settings in ((convolutional, {}), (few, {"dense": 2}), (much, adamw))
         ]
 
     def edge(name: str, what: str, **settings: Any) -> Configuration:
@@ -205,6 +208,7 @@ def _built_in() -> dict[str, Set]:
         "filters": Set(
             "Filters, 12 layers", tuple(c(f"k{n}", f"{n} filters", kind="alphago", filters=n, layers=12) for n in (64, 128, 192))
         ),
+        "width": Set("Filters", tuple(c(f"w{n}", f"{n} filters", kind="alphago", filters=n) for n in (16, 32, 64, 128))),
         "wide": Set("More filters, 12 layers", tuple(c(f"k{n}", f"{n} filters", kind="alphago", filters=n, layers=12) for n in (256, 384))),
         "symmetries": Set(
             "Symmetries, in training and at test time",
@@ -299,7 +303,7 @@ def _built_in() -> dict[str, Set]:
 SETS = _built_in()
 GROUPS = {
     "paper": ("planes", "filters", "symmetries"),
-    "questions": ("dense", "data", "kernel", "corner", "pooling", "bias", "edge", "depth", "residual"),
+    "questions": ("dense", "data", "kernel", "corner", "pooling", "bias", "edge", "depth", "width", "residual"),
     "recipe": ("shape", "optimizer", "batch", "smoothing", "averaging", "schedule"),
 }
 
