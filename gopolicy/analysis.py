@@ -72,12 +72,12 @@ class Scorer(Protocol):
         """(N, N): 1 surely Black's, -1 surely White's."""
         ...
 
-    def worth_playing(self, board: Board) -> npt.NDArray[np.bool_]:
+    def worth_playing(self, board: Board, stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
         """(N, N): the moves by which the player may still gain something; where there is none, pass."""
         ...
 
-    def is_lost(self, board: Board, komi: float) -> bool:
-        """Whether the player has lost beyond doubt."""
+    def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:
+        """Whether the player has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         ...
 
     def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float | None:
@@ -256,6 +256,7 @@ class Analysis:
         self.policy = policy
         self.board = board.copy()
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
+        self.scorer = scorer
         self.black_winrate, self.black_lead = 0.5, 0.0
         if scorer is not None:
             winrate = scorer.winrate(board, komi, stop)

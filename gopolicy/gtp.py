@@ -48,7 +48,7 @@ _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an ana
 _TOGETHER = 0.05  # seconds after a command in which what comes has been sent together with it
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
-_HURRY = 0.5  # seconds for a move below which only the network is asked, and once
+_HURRY = 0.5  # seconds for a move below which the network is asked once, and no winrate is looked for
 _KGS_TIMES = {"none": 0, "absolute": 1, "canadian": 3, "byoyomi": 3}  # how many numbers follow
 # Keys of an analysis that are true or false; the first two have an effect.
 _SWITCHES = {
@@ -116,7 +116,8 @@ class Engine:
         self.ended = False
         # Waits so many seconds for input, and tells whether none has come: an analysis goes on for as long.
         self.quiet: Callable[[float], bool] = lambda _: False
-        self._seconds = {BLACK: math.inf, WHITE: math.inf}  # that a move may take
+        self._allowed = math.inf  # seconds for a move, by the settings of the clock
+        self._seconds = {BLACK: math.inf, WHITE: math.inf}  # the same, by what is left
         self._overtime = 0.0  # seconds for a move when the main time is over
         self._periods = False  # whether overtime is counted in periods of one move
         self._random = random.Random(seed)
@@ -243,11 +244,15 @@ class Engine:
         size = sizes.pop()
         if sizes or not MIN_SIZE <= size <= MAX_SIZE:
             raise GtpError("unacceptable size")
-        self._board = self._new_board(size)
-        return ""
+        return self._begin(self._new_board(size))
 
     def clear_board(self, arguments: Sequence[str]) -> str:
-        self._board = self._new_board(self.board.size)
+        return self._begin(self._new_board(self.board.size))
+
+    def _begin(self, board: Board) -> str:
+        """Another game: its clocks are set as the last one's were, not where that one left them."""
+        self._board = board
+        self._seconds = dict.fromkeys(self._seconds, self._allowed)
         return ""
 
     def set_komi(self, arguments: Sequence[str]) -> str:
@@ -376,8 +381,8 @@ class Engine:
         """Of the specification: a period without stones means no limit (4.2)."""
         self._overtime = period / stones if stones > 0 else math.inf if period > 0 else 0.0
         self._periods = periods
-        seconds = main / _REST + self._overtime
-        self._seconds = {BLACK: seconds, WHITE: seconds}
+        self._allowed = main / _REST + self._overtime
+        self._seconds = dict.fromkeys(self._seconds, self._allowed)
 
     def time_left(self, arguments: Sequence[str]) -> str:
         colour, *numbers = _words(arguments, 3)
@@ -392,6 +397,11 @@ class Engine:
 
     def _hurries(self, colour: int) -> bool:
         return self._seconds[colour] < _HURRY
+
+    def _out_of_time(self, colour: int) -> Callable[[], bool]:
+        """Says so from when half of the time for a move is over: then the network alone decides."""
+        end = time.monotonic() + self._seconds[colour] / 2
+        return lambda: time.monotonic() >= end
 
     def _views(self, colour: int) -> int:
         """How many symmetries there is time for."""
@@ -458,10 +468,11 @@ class Engine:
             return PASS
         if self.scorer is not None:
             scorer = self.scorer()
-            if resigns and not self._hurries(colour) and scorer.is_lost(board, self.komi):
+            stop = self._out_of_time(colour)
+            if resigns and scorer.is_lost(board, self.komi, stop):
                 return None
             if passes:
-                sensible = sensible & scorer.worth_playing(board).ravel()
+                sensible = sensible & scorer.worth_playing(board, stop).ravel()
                 if not sensible.any():
                     return PASS
         permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
@@ -519,13 +530,13 @@ class Engine:
         wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=most)
         return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
 
-    def _analysis(self, asked: _Asked, stop: Callable[[], bool] | None = None) -> Analysis:
+    def _analysis(self, asked: _Asked, stop: Callable[[], bool] | None, scored: bool = True) -> Analysis:
         return Analysis(
             self.policy(),
             self._turn_of(asked.colour),
             asked.wanted,
             symmetries=self._views(asked.colour),
-            scorer=None if self.scorer is None or self._hurries(asked.colour) else self.scorer(),
+            scorer=self.scorer() if scored and self.scorer is not None else None,
             komi=self.komi,
             rules=self.rules,
             stop=stop,
@@ -538,7 +549,9 @@ class Engine:
         there is one line.
         """
         asked = self._asked(arguments)
-        began, together = time.monotonic(), False
+        together = not self.quiet(0.0)
+        self.policy()  # the first time it has to be loaded: what comes meanwhile counts as sent together with the command
+        began = time.monotonic()
 
         def stop() -> bool:
             nonlocal together
@@ -563,8 +576,12 @@ class Engine:
     def genmove_analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> str:
         """``genmove``, with what it looked at on a line before: the move comes at once, so there is only one."""
         asked = self._asked(arguments)
-        analysis = self._analysis(asked)
-        for _ in range(0 if self._hurries(asked.colour) else _GLANCE):
+        hurries = self._hurries(asked.colour)
+        try:
+            analysis = self._analysis(asked, self._out_of_time(asked.colour), scored=not hurries)
+        except Interrupted:
+            analysis = self._analysis(asked, None, scored=False)
+        for _ in range(0 if hurries else _GLANCE):
             analysis.deepen()
         point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs)
         return f"\n{line(analysis, asked)}\nplay {self._played(asked.colour, point)}"
@@ -580,8 +597,8 @@ class Engine:
         ]
         if "rootInfo" in asked.switches:
             infos.append(f"rootInfo visits {asked.wanted.visits} {value}")
-        if "ownership" in asked.switches and self.scorer is not None:
-            owners = self.scorer().ownership(analysis.board).ravel() * asked.colour
+        if "ownership" in asked.switches and analysis.scorer is not None:
+            owners = analysis.scorer.ownership(analysis.board).ravel() * asked.colour
             infos.append("ownership " + " ".join(f"{share:.4f}" for share in owners))
         return " ".join(infos)
 
@@ -675,7 +692,7 @@ class Engine:
         end = len(record.moves) + 1
         board = record.position(end if number is None else min(number, end))
         board.superko = self.rules.superko
-        self._board = board
+        self._begin(board)
         if math.isfinite(record.komi):
             self.komi = record.komi
         return ""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -448,12 +449,6 @@ def play_out(policy: Thinker, board: Board, *, playouts: int = GLANCE, start: in
     return owners.reshape(playouts, size, size)
 
 
-def ownership(policy: Thinker, board: Board, *, playouts: int = GLANCE) -> npt.NDArray[np.float32]:
-    """(N, N) float32: the share of ``play_out``'s playouts in which a point is Black's, less that in which it is White's; -1 to 1."""
-    owners: npt.NDArray[np.float32] = play_out(policy, board, playouts=playouts).mean(axis=0, dtype=np.float32)
-    return owners
-
-
 def _around(size: int) -> list[list[int]]:
     """The neighbours of each point."""
     grid = np.pad(np.arange(size * size).reshape(size, size), 1, constant_values=-1)
@@ -654,29 +649,25 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
     )
 
 
-def worth_playing(
-    policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False
-) -> npt.NDArray[np.bool_]:
+def worth_playing(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
     As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory. The end is
     near when the opponent has just passed, and when the board is full enough, the policy not certain of one of many moves, and not
     ``MANY`` points are unsettled after two playouts; then they are those of them on ``Judgement.unsettled`` points, which costs more
-    playouts, and where there are such, likely moves elsewhere too. With ``cleanup``, for rules or
-    opponents by which all stones on the board count as alive, the liberties of the opponent's dead stones are worth a move too.
+    playouts, and where there are such, likely moves elsewhere too.
     """
     colour = board.to_play if colour is None else colour
     known, _ = proven(board)
-    sensible = board.sensible_mask(colour)
-    moves: npt.NDArray[np.bool_] = sensible & (known == EMPTY)
+    moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (known == EMPTY)
     stones = board.stones()
     seen = board.copy()
     seen.to_play = colour
     passed = board.moves[-1:] == [(-colour, PASS)]
-    if not cleanup and (not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size)):
+    if not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size):
         return moves
     logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy().reshape(stones.shape)
-    near = cleanup or passed or np.count_nonzero(moves) <= MANY
+    near = passed or np.count_nonzero(moves) <= MANY
     if not near and logs[moves].max() >= math.log(CERTAIN):
         return moves
     for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
@@ -687,16 +678,9 @@ def worth_playing(
         if near and not 0 < left <= FEW:
             break
         near = True
-    if cleanup:
-        unsettled |= _spread(judgement.dead & (stones == -colour)) & sensible
     if unsettled.any():
         unsettled |= moves & (logs >= math.log(LIKELY))
     return unsettled
-
-
-def should_pass(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE, cleanup: bool = False) -> bool:
-    """Whether nothing is left that is ``worth_playing``."""
-    return not worth_playing(policy, board, colour=colour, playouts=playouts, cleanup=cleanup).any()
 
 
 def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
@@ -726,15 +710,16 @@ class PlayoutScorer:
     def __init__(self, policy: Thinker) -> None:
         self.policy, self.planes = policy, policy.planes
         self._stop: Callable[[], bool] | None = None
-        self._position: tuple[int, ...] = ()
+        self._position: tuple[Any, ...] = ()
         self._judgement: Judgement | None = None
 
     def judgement(self, board: Board) -> Judgement:
         """Of an opening by ``ROUND`` playouts, which give a winrate; later by as many as settle it."""
         state = board.state
-        position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values())
+        late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
+        # All that the playouts depend on; of the past the planes show the last eight moves.
+        position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values(), late, *board.moves[-8:])
         if self._judgement is None or position != self._position:
-            late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
             self._judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND)
             self._position = position
         return self._judgement
@@ -762,23 +747,38 @@ class PlayoutScorer:
         """(N, N): 1 surely Black's, -1 surely White's."""
         return self.judgement(board).ownership
 
-    def worth_playing(self, board: Board) -> npt.NDArray[np.bool_]:
-        """(N, N): the moves that may still gain something; none: pass."""
-        return worth_playing(self.policy, board)
+    def worth_playing(self, board: Board, stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
+        """(N, N): the moves that may still gain something; none: pass. Where ``stop()`` ends the search, all that the rules do not
+        prove to be worth nothing."""
+        try:
+            with self._until(stop):
+                return worth_playing(self, board)
+        except Interrupted:
+            return board.sensible_mask() & (proven(board)[0] == EMPTY)
 
-    def is_lost(self, board: Board, komi: float) -> bool:
-        """Whether the player to move has lost beyond doubt."""
-        return is_lost(self.policy, board, komi)
+    def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:
+        """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""
+        try:
+            with self._until(stop):
+                return is_lost(self, board, komi)
+        except Interrupted:
+            return False
+
+    @contextmanager
+    def _until(self, stop: Callable[[], bool] | None) -> Iterator[None]:
+        """Playouts end with Interrupted as soon as ``stop()`` says so."""
+        self._stop = stop
+        try:
+            yield
+        finally:
+            self._stop = None
 
     def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float:
         """How likely Black wins, by the playouts: (wins + 1) / (playouts + 2), as a few of them are never certain (Laplace's rule).
 
         Raises Interrupted as soon as ``stop()`` says so while they are played.
         """
-        self._stop = stop
-        try:
+        with self._until(stop):
             judgement = self.judgement(board)
-        finally:
-            self._stop = None
         count = len(judgement.scores)
         return (judgement.win_share(komi) * count + 1) / (count + 2)

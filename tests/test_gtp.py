@@ -67,7 +67,7 @@ class Scores:
     def __init__(self, lead=0.0, winrate=0.5, dead=(), passes=False, lost=False):
         self.lead, self.chance, self.dead, self.passes, self.lost = lead, winrate, dead, passes, lost
         self.asked: list = []
-        self.thinks = False  # whether a winrate is never found when there is time to look for one
+        self.thinks = False  # whether nothing is ever found when there is time to look for it
 
     def final_score(self, board, komi, rules):
         self.asked.append((komi, rules))
@@ -84,11 +84,13 @@ class Scores:
     def ownership(self, board):
         return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
 
-    def worth_playing(self, board):
+    def worth_playing(self, board, stop=None):
         self.asked.append(board.to_play)
+        while self.thinks and not stop():
+            pass
         return np.full((board.size, board.size), not self.passes)
 
-    def is_lost(self, board, komi):
+    def is_lost(self, board, komi, stop=None):
         return self.lost
 
     def winrate(self, board, komi, stop=None):
@@ -480,6 +482,10 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["kgs-time_settings canadian 90 10 1", "time_left b 0 1"], 1),
         (["kgs-time_settings byoyomi 0 5 20", "time_settings 0 5 20", "time_left b 5 20"], 1),
         (["time_settings 90 0 0", "time_left b 3 0"], 1),
+        # The next game begins with the clock as it was set, not as it was left.
+        (["time_settings 300 0 0", "time_left b 0.1 0", "clear_board"], 8),
+        (["time_settings 3 0 0", "time_left b 300 0", "boardsize 19"], 1),
+        (["time_left b 0.1 0", "clear_board"], 8),
     ],
 )
 def test_eight_views_while_there_is_time(commands, views):
@@ -487,6 +493,21 @@ def test_eight_views_while_there_is_time(commands, views):
     engine = engine_of(policy, symmetries=8)
     assert set(tell(engine, *commands, "genmove b")) <= {"=", "= D4"}
     assert policy.symmetries == [views]
+
+
+@pytest.mark.parametrize("seconds", [3, 30])
+def test_a_move_comes_in_time_however_long_the_scorer_would_think(seconds):
+    scores = Scores()
+    scores.thinks = True
+    engine = engine_of(Prefers("D4", "Q16"), scorer=lambda: scores)
+    tell(engine, f"time_left b {seconds} 0")
+    began = time.monotonic()
+    assert tell(engine, "genmove b") == ["= D4"]
+    (line, move) = tell(engine, "kata-genmove_analyze b ownership true")[0].split("\n")[1:]
+    assert move == "play Q16"
+    assert " winrate 0.500000 " in line
+    assert "ownership" not in line
+    assert time.monotonic() - began < 2 * seconds / 30 + 1
 
 
 @pytest.mark.parametrize(("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0")])
@@ -733,7 +754,11 @@ def test_what_is_sent_together_with_an_analysis_lets_it_say_a_line():
             assert not any(asked)
             return super().winrate(board, komi)
 
-    engine = engine_of(Prefers("D4"), scorer=Slow)
+    def loaded():
+        time.sleep(0.2)
+        return Prefers("D4")
+
+    engine = gtp.Engine(loaded, scorer=Slow)
     engine.quiet = lambda _: False
     assert tell(engine, "lz-analyze 50")[0].startswith("=\ninfo move D4 ")
 

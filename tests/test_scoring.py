@@ -310,15 +310,13 @@ def test_ends_of_playouts_are_counted_boards() -> None:
         assert np.array_equal(counted, np.where(owner != EMPTY, owner, expected.reshape(size, size))), board
 
 
-def test_the_same_position_has_the_same_ownership() -> None:
+def test_the_same_position_has_the_same_playouts() -> None:
     board = random_position(9, random.Random(1), 40)
-    first = scoring.ownership(Uniform(), board)
+    first = scoring.play_out(Uniform(), board, playouts=8)
     np.random.seed(3)
     torch.manual_seed(3)
-    assert np.array_equal(first, scoring.ownership(Uniform(), board.copy()))
-    assert np.abs(first).max() <= 1
-    assert first.dtype == np.float32
-    ends = scoring.play_out(Uniform(), board, playouts=8)
+    ends = scoring.play_out(Uniform(), board.copy(), playouts=8)
+    assert np.array_equal(first, ends)
     later = scoring.play_out(Uniform(), board, playouts=4, start=4)
     assert np.array_equal(ends[4:], later), "the first and the later playouts do not depend on each other"
     assert not np.array_equal(ends[:4], later)
@@ -410,6 +408,33 @@ def test_playouts_stop_when_they_are_told_to() -> None:
     assert 0 < scorer.winrate(Board(9), 7.5) < 1, "and nothing of it is left"
 
 
+def test_what_was_asked_before_does_not_change_the_answer() -> None:
+    board = random_position(9, random.Random(2), 20)
+    asked = scoring.PlayoutScorer(Uniform())
+    asked.winrate(board, 7.5)
+    board.play(PASS)
+    board.play(PASS)
+    assert np.array_equal(asked.ownership(board), scoring.PlayoutScorer(Uniform()).ownership(board))
+    before = scoring.judge(Uniform(), board, playouts=scoring.ROUND).ownership
+    assert not np.array_equal(asked.ownership(board), before), "there is something to be told apart"
+
+
+def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
+    board = gnugo_game(43).position(10_000)
+    asked = scoring.PlayoutScorer(policy)
+    assert not asked.worth_playing(board).any()
+    board.play(PASS)
+    worth = asked.worth_playing(board, lambda: True)
+    assert np.array_equal(worth, board.sensible_mask() & (scoring.proven(board)[0] == EMPTY))
+    assert worth.any()
+    lost = board_of(PROVEN["seki"])
+    for _ in range(22):
+        lost.play(PASS)
+    lost.to_play = BLACK
+    assert asked.is_lost(lost, 0.5)
+    assert not asked.is_lost(lost, 0.5, lambda: True)
+
+
 def test_an_opening_does_not_give_the_board_away():
     # Playouts of which five are all Black's and three all White's.
     board = Board(9)
@@ -441,7 +466,7 @@ def test_seki_is_seen() -> None:
     assert [len(chain) for chain in judgement.chains("seki")] == [6, 7]
     assert not judgement.unsettled.any()
     for colour in (BLACK, WHITE):
-        assert scoring.should_pass(Uniform(), board_of(picture), colour=colour)
+        assert not scoring.worth_playing(Uniform(), board_of(picture), colour=colour).any()
 
 
 def gnugo_game(number: int) -> gopolicy.GameRecord:
@@ -474,7 +499,7 @@ def test_dame_are_filled_before_passing() -> None:
         assert middle[worth].any()
     for row in range(7):
         board.play((row, 3))
-    assert scoring.should_pass(Uniform(), board)
+    assert not scoring.worth_playing(Uniform(), board).any()
 
 
 def test_no_playouts_before_the_end() -> None:
@@ -482,7 +507,7 @@ def test_no_playouts_before_the_end() -> None:
     board = Board(19)
     assert scoring.worth_playing(policy, board).sum() == 361
     board.play("D4")
-    assert not scoring.should_pass(policy, board)
+    assert scoring.worth_playing(policy, board).any()
     assert not scoring.is_lost(policy, board, 7.5)
     assert policy.asked == 0
 
@@ -525,7 +550,7 @@ def test_a_seki_is_left_alone_by_a_network_certain_of_its_liberty(policy: gopoli
     assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
     assert judgement.lead() == -6
     for colour in (BLACK, WHITE):
-        assert scoring.should_pass(policy, board, colour=colour)
+        assert not scoring.worth_playing(policy, board, colour=colour).any()
 
 
 def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
@@ -535,15 +560,6 @@ def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
             worth = scoring.worth_playing(Uniform(), board, colour=colour, playouts=2)
             assert not (worth & (owner != EMPTY)).any()
             assert not (worth & ~board.sensible_mask(colour)).any()
-
-
-def test_dead_stones_are_taken_off_where_all_on_the_board_counts() -> None:
-    picture = PROVEN["stones in the eyes"]
-    board = board_of(picture.replace("w", "o"))
-    board.to_play = BLACK
-    assert not (scoring.worth_playing(Uniform(), board) & at(picture, "b")).any()
-    worth = scoring.worth_playing(Uniform(), board, cleanup=True)
-    assert (worth & at(picture, "b")).any()
 
 
 def test_a_game_is_lost_beyond_doubt_or_not() -> None:
