@@ -271,7 +271,7 @@ class Analysis:
         for point in map(int, order[: min(count, wanted.max_moves)]):
             self._add(point, float(flat[point]), float(shares[point]))
         if not self.moves:  # nothing but own eyes, or nothing that is allowed
-            self._add(PASS, 1.0 if not flat.any() else 0.0, 1.0)
+            self._add(PASS, 1.0, 1.0)
 
     def _add(self, point: int, prior: float, share: float) -> None:
         after = self.board.copy()

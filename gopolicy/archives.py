@@ -67,10 +67,15 @@ def members(paths: Iterable[Path | str], suffixes: tuple[str, ...] = GAMES) -> I
     an archive is not opened. Raises GamesError, before anything is read, where a path does not exist.
     """
     roots = [Path(path) for path in paths]
+    check(roots)
+    return _walk(roots, suffixes)
+
+
+def check(roots: Iterable[Path]) -> None:
+    """Raises GamesError for the first path that does not exist."""
     for root in roots:
         if not root.exists():
             raise GamesError(f"there is no file or folder {root}")
-    return _walk(roots, suffixes)
 
 
 def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
@@ -85,12 +90,12 @@ def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
                 if _has_suffix(name, suffixes + _ARCHIVES + _UNREAD):
                     yield from _file(Path(folder, name), suffixes, inside=True)
         for error in failed:
-            yield Refused(_label(str(error.filename)), f"the folder cannot be read: {error.strerror}")
+            yield Refused(shown(str(error.filename)), f"the folder cannot be read: {error.strerror}")
 
 
 def _file(path: Path, suffixes: tuple[str, ...], inside: bool = False) -> Iterator[Item]:
     """What one file holds. ``inside`` a folder, links are refused."""
-    label = _label(str(path))
+    label = shown(str(path))
     try:
         status = path.lstat() if inside else path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
@@ -176,7 +181,7 @@ _TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB"
 _INSIDE = "an archive inside an archive is not opened: unpack the outer one first"
 
 
-def _label(name: str) -> str:
+def shown(name: str) -> str:
     """A name that can be shown and sent anywhere: control characters and broken encodings taken out."""
     name = name.encode("utf-8", "replace").decode().replace("\\", "/")
     return "".join(character if character.isprintable() else "?" for character in name[-1000:])
@@ -245,7 +250,7 @@ def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[It
             stream.left = float("inf")
             file = tar.extractfile(header)
             assert file is not None  # it is a regular file
-            name = f"{label}/{_label(header.name)}"
+            name = f"{label}/{shown(header.name)}"
             if _is_wanted(name, suffixes):
                 yield _member(name, file.read(MEMBER_LIMIT + 1))
             elif _is_archive(name):
@@ -288,7 +293,7 @@ class _XzFile:
 def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            name = f"{label}/{_label(info.filename)}"
+            name = f"{label}/{shown(info.filename)}"
             mode = info.external_attr >> 16
             if info.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
                 continue
@@ -323,12 +328,12 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) ->
             if entry.is_directory or entry.is_symlink or entry.is_junction or entry.is_socket:
                 continue
             if _is_archive(name):
-                yield Refused(f"{label}/{_label(name)}", _INSIDE)
+                yield Refused(f"{label}/{shown(name)}", _INSIDE)
             elif _is_wanted(name, suffixes):
                 if path.is_absolute() or ".." in path.parts or ":" in name:
-                    yield Refused(f"{label}/{_label(name)}", "its name points out of the archive")
+                    yield Refused(f"{label}/{shown(name)}", "its name points out of the archive")
                 elif entry.uncompressed > MEMBER_LIMIT:
-                    yield Refused(f"{label}/{_label(name)}", _TOO_LONG)
+                    yield Refused(f"{label}/{shown(name)}", _TOO_LONG)
                 else:
                     wanted.add(name)
         if not wanted:
@@ -381,7 +386,7 @@ def _factory(batches: queue.Queue[list[Item] | BaseException | None], label: str
 
         def create(self, filename: str) -> Py7zIO:
             self.finish()
-            self.output = Output(self, f"{label}/{_label(os.path.relpath(filename, folder))}")
+            self.output = Output(self, f"{label}/{shown(os.path.relpath(filename, folder))}")
             return self.output
 
         def finish(self) -> None:

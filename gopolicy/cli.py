@@ -109,3 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a folder that cannot be made, a disk that is full
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"gopolicy {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1

@@ -5,6 +5,8 @@ The protocol is GTP version 2 (G. Farnebäck, draft 2): a line in, and an answer
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 from collections.abc import Sequence
 
@@ -15,27 +17,39 @@ class EngineError(GoPolicyError):
     """An engine went away, or refused a command: the message says which."""
 
 
+def words_of(command: str) -> list[str]:
+    """A command line's words. On Windows backslashes belong to paths. Raises ValueError for a quote that is not closed."""
+    if os.name == "posix":
+        return shlex.split(command)
+    return [word.strip('"') for word in shlex.split(command, posix=False)]
+
+
 class Engine:
     """A GTP engine, started by its command line; what it writes on standard error is thrown away."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
+        )
 
     def ask(self, command: str) -> str:
         """The answer without its ``=``, its lines joined by blanks. Waits as long as it takes. Raises EngineError."""
         sink, source = self.process.stdin, self.process.stdout
         assert sink is not None
         assert source is not None
-        lines = []
+        lines: list[str] = []
         try:
             sink.write(command + "\n")
             sink.flush()
-            while line := source.readline().strip():
-                lines.append(line)
+            while (line := source.readline()) and (line.strip() or not lines):  # empty lines before an answer are no answer
+                lines += [line.strip()] if line.strip() else []
         except OSError:
             pass  # it has gone, which is said below
         if not lines:
-            raise EngineError(f"{command}: the engine stopped with exit status {self.process.wait(10)}")
+            try:
+                raise EngineError(f"{command}: the engine stopped with exit status {self.process.wait(10)}")
+            except subprocess.TimeoutExpired:
+                raise EngineError(f"{command}: the engine says nothing any more") from None
         answer = " ".join(lines)
         if not answer.startswith("="):
             raise EngineError(f"{command}: the engine answered {answer!r}")

@@ -63,8 +63,8 @@ def answer(
                 info["game"],
                 info["move_number"],
                 rank.cpu().numpy(),
-                -played[:, 0].double().cpu().numpy(),
-                logs.amax(1).exp().double().cpu().numpy(),
+                -played[:, 0].cpu().double().numpy(),
+                logs.amax(1).exp().cpu().double().numpy(),
                 mover,
             )
         )
@@ -170,11 +170,10 @@ def most_wrong(answers: Answers, count: int) -> list[int]:
 
 
 def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.Policy, folder: Path, wrong: int) -> None:
-    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder."""
+    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder that exists."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(15, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
@@ -259,11 +258,17 @@ def run(args: Any) -> int:
     """``gopolicy evaluate``."""
     from tqdm import tqdm
 
-    player = policy.load(args.weights, device=args.device, threads=args.threads)
+    for name, least in (("max_positions", 1), ("threads", 1), ("seed", 0), ("wrong", 0)):
+        value = getattr(args, name)
+        if value is not None and not least <= value < 2**31:
+            raise GamesError(f"--{name.replace('_', '-')} is {value}, expected {least} or more")
     policy.check_symmetries(args.symmetries)
+    player = policy.load(args.weights, device=args.device, threads=args.threads)
     for path in args.games:
         if not path.exists():
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")
+    if args.pictures is not None:
+        args.pictures.mkdir(parents=True, exist_ok=True)  # now: not to measure for nothing
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
             packed, split = games.PackedGames.open(args.games[0]), args.split

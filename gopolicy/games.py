@@ -62,7 +62,7 @@ FACTS = np.dtype(
         ("split", "u1"),  # index into SPLITS
         ("black_rank", "i1"),  # rank_number
         ("white_rank", "i1"),
-        ("winner", "i1"),  # BLACK, WHITE, 0 a draw or no result, UNKNOWN_WINNER
+        ("winner", "i1"),  # BLACK, WHITE, 0 a draw, UNKNOWN_WINNER
         ("to_play", "i1"),
     ]
 )
@@ -174,8 +174,10 @@ class Filter:
             return "too few moves"
         if self.max_moves is not None and stones > self.max_moves:
             return "too many moves"
-        if self.min_rank is not None and min(map(rank_number, record.ranks)) < rank_number(self.min_rank):
-            return "rank too low or not known"
+        if self.min_rank is not None:
+            ranks = [rank_number(rank) for rank in record.ranks]
+            if 0 in ranks or min(ranks) < rank_number(self.min_rank):
+                return "rank too low or not known"
         if self.max_handicap is not None and max(record.handicap, len(record.setup)) > self.max_handicap:
             return "handicap"
         if self.since is not None and record.date[: len(self.since)] < self.since:
@@ -200,7 +202,7 @@ def parse_result(result: str) -> tuple[int, float]:
     match = re.match(r"([BW])\+(\d+(?:\.\d+)?)?", result)
     if match:
         return (BLACK if match[1] == "B" else WHITE), float(match[2]) if match[2] else math.nan
-    return (0, 0.0) if result in ("0", "Draw") else (UNKNOWN_WINNER, math.nan)
+    return (0, 0.0) if result == "0" else (UNKNOWN_WINNER, math.nan)
 
 
 @dataclass
@@ -262,7 +264,7 @@ def _chunks(paths: list[Path], sources: list[str], size: int = 1 << 20) -> Itera
     chunk: list[tuple[int, str, bytes | str]] = []
     held = 0
     for path in paths:
-        sources.append(path.name)
+        sources.append(archives.shown(path.name))
         for member in archives.members([path]):
             data = member.data if isinstance(member, archives.Member) else member.reason
             chunk.append((len(sources) - 1, member.name, data))
@@ -282,7 +284,7 @@ def _ordered(
         for chunk in chunks:
             yield _read_chunk(chunk, chosen, illegal)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(min(processes, 61)) as pool:  # Windows can wait for no more
         ahead: list[Future[list[Outcome]]] = []
         try:
             for chunk in chunks:
@@ -310,10 +312,14 @@ def pack(
     ``illegal`` is ``"refuse"`` or ``"cut"``: what becomes of a game with an illegal move. ``progress`` is called with the
     number of games read and kept. The file is written whole or not at all. Raises GamesError.
     """
+    from gopolicy import archives
+
     chosen = chosen or Filter()
     out = Path(out)
     if not out.parent.is_dir():
         raise GamesError(f"{out} cannot be written: there is no folder {out.parent}")
+    roots = [Path(path) for path in paths]
+    archives.check(roots)
     sources: list[str] = []
     servers: dict[str, int] = {}
     players: dict[str, int] = {}
@@ -322,7 +328,7 @@ def pack(
     facts: list[tuple[Any, ...]] = []
     moves, setups = bytearray(), bytearray()
     move_start, setup_start = [0], [0]
-    for outcomes in _ordered(_chunks([Path(path) for path in paths], sources), chosen, illegal, processes):
+    for outcomes in _ordered(_chunks(roots, sources), chosen, illegal, processes):
         for outcome in outcomes:
             report.read += 1
             if len(outcome) == 3:

@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gopolicy.errors import WeightsError
+
 KINDS = ("alphago", "residual")
 MAX_FILTERS, MAX_LAYERS, MAX_PLANES = 4096, 1024, 1024  # far beyond use: they stop a damaged description from taking all memory
 
@@ -63,8 +65,11 @@ class PolicyConfig:
         return cls(**values)
 
 
+PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
+
+
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it."""
+    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it. Raises WeightsError for another."""
     if precision == "auto":
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -74,7 +79,9 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
         else:
             native = False
         precision = "bf16" if native else "float32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    if precision not in PRECISIONS:
+        raise WeightsError(f"the precision {precision!r} is not known: take auto, {' or '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
 
 
 def bias_rows(size: int, trained: int) -> list[int]:

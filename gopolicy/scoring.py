@@ -754,7 +754,8 @@ class PlayoutScorer:
             with self._until(stop):
                 return worth_playing(self, board)
         except Interrupted:
-            return board.sensible_mask() & (proven(board)[0] == EMPTY)
+            moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
+            return moves
 
     def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:
         """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""

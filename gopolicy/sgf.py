@@ -87,7 +87,12 @@ class GameRecord:
             board.play(point, colour)
 
     def position(self, number: int) -> Board:
-        """The board before move ``number``, 1 being the first; one more than there are moves gives the end of the game."""
+        """The board before move ``number``, 1 being the first; one more than there are moves gives the end of the game.
+
+        Raises GoPolicyError for other numbers.
+        """
+        if not 1 <= number <= len(self.moves) + 1:
+            raise GoPolicyError(f"{self.name or 'the game'} has {len(self.moves)} moves: there is no position before move {number}")
         board = Board(self.size, superko=False)
         board.set_up(self.setup)
         board.to_play = self.to_play
@@ -957,6 +962,7 @@ _RANK = re.compile(
 _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
+_MARGIN = re.compile(r"([0-9]{1,6}(?![0-9]*\s*/))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
 _WON = re.compile(r"(b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|(黑|白)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -1013,7 +1019,10 @@ def _rank(value: bytes) -> str:
 @lru_cache(4096)
 def _date(value: bytes) -> str:
     """The first date of a text, as far as it is told: "2001-12-20", "1998-03", "0196"."""
-    found = _DATE.search(_text(value))
+    text = _text(value)
+    if re.fullmatch(r"[12][0-9]{7}", text):
+        text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    found = _DATE.search(text)
     if not found:
         return ""
     year, month, day = found[1].zfill(4), int(found[2] or 0), int(found[3] or 0)
@@ -1039,9 +1048,9 @@ def _result(value: bytes) -> str:
     winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
     winner = "B" if winner.lower() in ("b", "black", "黑") else "W"
     how = how.strip().lower()
-    points = re.match(r"[0-9]+(?:[.,][0-9]+)?|[.,][0-9]+", how.lstrip("胜勝 "))
-    if points and not found[5]:
-        return f"{winner}+{float(points[0].replace(',', '.')):g}"
+    points = _MARGIN.match(how.lstrip("胜勝 "))
+    if points and points[0] and not found[5]:
+        return f"{winner}+{float(f'{points[1] or 0}.{5 if points[3] else points[2] or 0}'):g}"
     if how.startswith("r") or "中盘" in how or "中盤" in how or "中押" in how:
         return f"{winner}+R"
     if how.startswith("t") or "超时" in how:

@@ -55,7 +55,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gopolicy import metrics, weights
-from gopolicy.batches import Batches, fixed
+from gopolicy.batches import PER_GAME, Batches, fixed
 from gopolicy.errors import GoPolicyError
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames
@@ -299,7 +299,7 @@ def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: tor
 def measure(network: nn.Module, positions: Iterable[tuple[Any, ...]], device: torch.device, number: torch.dtype) -> dict[str, float | int]:
     """``loss`` (cross-entropy), ``top1``, ``top5`` and ``positions`` over batches that start with (planes, targets)."""
     network.eval()
-    sums, count = torch.zeros(3, dtype=torch.float64, device=device), 0
+    sums, count = torch.zeros(3, dtype=torch.float64, device="cpu" if device.type == "mps" else device), 0  # mps has no float64
     for planes, targets, *_ in positions:
         x, y = to_device(planes, targets, device, number)
         with autocast(device, number):
@@ -696,10 +696,10 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
     if used and not resume:
         raise TrainingError(f"{out} is not empty; --resume goes on with the run in it, a new run needs another --out")
     if not used:
-        return TrainingConfig(**given), None
+        return _checked(TrainingConfig(**given)), None
     if not (out / CHECKPOINT).is_file():
         if (out / "metrics.jsonl").is_file():  # killed before the first checkpoint
-            return TrainingConfig(**given), None
+            return _checked(TrainingConfig(**given)), None
         raise TrainingError(f"{out} holds no run to resume: {CHECKPOINT} is missing")
     checkpoint = load_checkpoint(out / CHECKPOINT)
     old = checkpoint.config
@@ -711,6 +711,14 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
             )
     checkpoint.config = dataclasses.replace(old, **given)
     return checkpoint.config, checkpoint
+
+
+def _checked(config: TrainingConfig) -> TrainingConfig:
+    """The options, of which a network and batches can be made. Raises TrainingError."""
+    config.network()
+    if config.batch_size % PER_GAME:
+        raise TrainingError(f"--batch-size is {config.batch_size}, expected a multiple of {PER_GAME}, the positions of a game")
+    return config
 
 
 def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) -> tuple[PolicyNetwork, TrainingConfig]:

@@ -31,6 +31,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
+from gopolicy.errors import GoPolicyError  # noqa: E402
+
 ARCHIVE = ROOT / "data" / "gnugo-selfplay.tar.gz"
 
 
@@ -486,4 +488,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (GoPolicyError, OSError) as error:
+        print(f"bench.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gopolicy import archives
+from gopolicy import archives, games
 from gopolicy.client import Engine
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
@@ -85,7 +86,7 @@ def player_of(record: GameRecord, name: str) -> int | None:
 
 
 def look_at(record: GameRecord, colour: int, gnugo: GnuGo) -> Pass | None:
-    """The player's first pass; None where there is none."""
+    """The player's first pass; None where there is none, and where nobody has won."""
     passes = [number for number, move in enumerate(record.moves) if move == (colour, PASS)]
     if not passes:
         return None
@@ -93,7 +94,10 @@ def look_at(record: GameRecord, colour: int, gnugo: GnuGo) -> Pass | None:
         gnugo.set_up(record, len(record.moves))
         ended = gnugo.lead(colour)
     else:
-        ended = 999.0 if record.result.upper().startswith("BW"[colour == WHITE]) else -999.0
+        winner, margin = games.parse_result(record.result)
+        if winner not in (BLACK, WHITE):
+            return None
+        ended = (1 if winner == colour else -1) * (999.0 if math.isnan(margin) else margin)
     gnugo.set_up(record, passes[0])
     moves = gnugo.play_out(colour, record.size)
     return Pass(record.name, passes[0] + 1, ended, gnugo.lead(colour), moves)
@@ -112,7 +116,7 @@ def main() -> int:
         print(f"there is no program {args.gnugo!r}: install GNU Go, or name it with --gnugo", file=sys.stderr)
         return 2
     found: list[Pass] = []
-    games = 0
+    seen = 0
     gnugo = GnuGo(program, args.level)
     try:
         for item in tqdm(archives.members(args.archives), unit="game"):
@@ -127,7 +131,7 @@ def main() -> int:
             colour = player_of(record, args.player)
             if colour is None:
                 continue
-            games += 1
+            seen += 1
             one = look_at(record, colour, gnugo)
             if one is not None:
                 found.append(one)
@@ -141,12 +145,12 @@ def main() -> int:
     finally:
         gnugo.close()
     if not found:
-        print(f"none of {games} games of a player {args.player!r} has a pass of this player", file=sys.stderr)
+        print(f"none of {seen} games of a player {args.player!r} has a pass of this player", file=sys.stderr)
         return 2
     lost = [one for one in found if one.lost_by_it]
     if not args.json:
         counted = sorted(one.played_out - one.ended for one in found if abs(one.ended) < 999)
-        print(f"{games} games, {len(found)} with a pass of {args.player}; GNU Go, level {args.level}, plays on from the first")
+        print(f"{seen} games, {len(found)} with a pass of {args.player}; GNU Go, level {args.level}, plays on from the first")
         if counted:
             dear = sum(gain > 2 for gain in counted)
             median, most = counted[len(counted) // 2], counted[-1]

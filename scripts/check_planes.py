@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, symmetry
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.errors import SgfError
+from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.features import Workspace, encode
 from gopolicy.sgf import GameRecord, read_sgf
 from tests.reference import LONGEST_LINE, LONGEST_READING, Ladders, ReferenceBoard, plane_difference, reference_planes
@@ -156,10 +156,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--log", type=Path, help="append a line of JSON for every game, and go on where it ends")
     args = parser.parse_args()
+    if min(args.every, args.jobs) < 1:
+        parser.error("--every and --jobs are 1 or more")
 
     results: list[Checked] = []
     if args.log and args.log.exists():
-        results = [Checked(**json.loads(line)) for line in args.log.read_text(encoding="utf-8").splitlines()]
+        whole = args.log.read_text(encoding="utf-8").rpartition("\n")[0]  # a kill may have cut the last line
+        results = [Checked(**json.loads(line)) for line in whole.splitlines()]
+        args.log.write_text(whole + "\n" * bool(whole), encoding="utf-8")
     positions = sum(result.positions for result in results)
     games = chosen_games(args.archives, args.every, {result.game for result in results})
     log = args.log.open("a", encoding="utf-8") if args.log else None
@@ -197,4 +201,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (GoPolicyError, OSError) as error:
+        print(f"check_planes.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
+import math
 import shutil
 import statistics
 import subprocess
@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gopolicy import archives, scoring
 from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.games import UNKNOWN_WINNER, parse_result
 from gopolicy.policy import Policy, load
 from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
-_RESULT = re.compile(r"([BW])\+(\d+(?:\.\d+)?)")
 
 
 @dataclass
@@ -64,10 +64,8 @@ class RefereeError(GoPolicyError):
 
 def lead_of(result: str) -> float | None:
     """``B+3.5`` → 3.5, ``W+2`` → -2, ``0`` → 0; None for a result without points."""
-    if result in ("0", "Draw"):
-        return 0.0
-    match = _RESULT.fullmatch(result)
-    return None if match is None else float(match[2]) * (1 if match[1] == "B" else -1)
+    winner, margin = parse_result(result)
+    return None if winner == UNKNOWN_WINNER or math.isnan(margin) else winner * margin
 
 
 def ask_gnugo(program: str, record: GameRecord) -> tuple[float, set[int]]:
@@ -217,4 +215,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (GoPolicyError, OSError) as error:
+        print(f"check_scoring.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -53,6 +53,7 @@ from tqdm import tqdm
 
 from gopolicy import symmetry
 from gopolicy.board import Board
+from gopolicy.client import words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError
 from gopolicy.sgf import GameRecord, write_sgf
@@ -92,7 +93,7 @@ class Program:
             try:
                 # A session of its own: Ctrl-C does not reach it, and its children can be killed with it.
                 self.process = subprocess.Popen(
-                    shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                    words_of(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
                 )
             except OSError as error:
                 raise Fault("crash", f"it cannot be started: {error.strerror}") from None
@@ -658,7 +659,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--openings is 0 to {most} on {args.size} lines")
     for command in (*args.engines, args.referee):
         try:
-            words = shlex.split(command)
+            words = words_of(command)
         except ValueError as error:
             parser.error(f"{command!r} is no command line: {error}")
         if not words:

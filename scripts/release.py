@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,12 @@ def main() -> int:
         if args.data:
             told["data"] = args.data
         target = weights.NETWORKS / f"{args.name}.safetensors"
-        weights.save(target, network.folded(), told, half=True)
-        if target.stat().st_size > LARGEST:
-            raise WeightsError(f"{target} is larger than {LARGEST} bytes: release a smaller network")
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            weights.save(made, network.folded(), told, half=True)
+            if made.stat().st_size > LARGEST:
+                raise WeightsError(f"{args.weights} makes {made.stat().st_size:,} bytes, more than {LARGEST:,}: release a smaller network")
+            made.replace(target)
         print(f"{target}: {target.stat().st_size:,} bytes")
     except GoPolicyError as error:
         print(f"release.py: {error}", file=sys.stderr)

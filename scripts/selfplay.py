@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from gopolicy.client import Engine, EngineError  # noqa: E402
+from gopolicy.client import Engine, EngineError, words_of  # noqa: E402
+from gopolicy.errors import GoPolicyError  # noqa: E402
 
 GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
 
@@ -99,7 +99,7 @@ def main() -> int:
     limit = args.limit or round(420 * args.size**2 / 361)
     games: list[Game] = []
     log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None
-    engine = Engine(shlex.split(args.engine) if args.engine else default)
+    engine = Engine(words_of(args.engine) if args.engine else default)
     said = ""
     try:
         for _ in tqdm(range(args.games), unit="game"):
@@ -123,4 +123,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (GoPolicyError, OSError) as error:
+        print(f"selfplay.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -71,7 +71,11 @@ def main() -> int:
         if not begun:
             metrics.touch()  # marks a run that has not come to its first checkpoint: RUN is not empty, the games lie in it
         args.games, args.resume = packed, True
-        return training.run(args)
+        try:
+            return training.run(args)
+        finally:
+            if not begun and metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
+                metrics.unlink()
     except (GoPolicyError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
     except KeyboardInterrupt:

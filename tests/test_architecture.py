@@ -89,7 +89,7 @@ def test_rules_and_games_do_without_torch() -> None:
     with_torch = {room for room in TABLE if any("torch" in TABLE[other][1] for other in all_below(room))}
     assert not with_torch & {"features", "games", "archives", "draw"}
     assert "network" in with_torch
-    assert not TABLE["network"][0], "the network knows nothing of Go"
+    assert TABLE["network"][0] <= {"errors"}, "the network knows nothing of Go"
 
 
 def test_scripts_do_not_import_each_other() -> None:

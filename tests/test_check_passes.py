@@ -41,6 +41,14 @@ def test_what_a_pass_gave_away(tmp_path: Path) -> None:
     assert early.returncode == 1
 
 
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
+@pytest.mark.parametrize(("result", "ended"), [("Void", None), ("?", None), ("W+3.5", -3.5), ("B+R", 999.0)])
+def test_a_game_that_did_not_end_by_passes(tmp_path: Path, result: str, ended: float | None) -> None:
+    (tmp_path / "game.sgf").write_text(GAME.format(result, WALLS).replace(";B[];W[])", ";B[];W[dg])"))
+    done = run(tmp_path, "--level", "1", "--json")
+    assert [json.loads(line)["ended"] for line in done.stdout.splitlines()] == ([] if ended is None else [ended])
+
+
 def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", WALLS).replace("PB[gopolicy 1]", ""))
     done = run(tmp_path, *([] if GNUGO else ["--gnugo", sys.executable]))

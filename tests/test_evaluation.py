@@ -130,3 +130,23 @@ def test_the_most_wrong_are_the_least_likely_of_different_games() -> None:
     best_of_game = sorted((cross_entropy[game == g].max() for g in range(6)), reverse=True)
     assert [cross_entropy[i] for i in chosen] == best_of_game[:4]
     assert len(evaluation.most_wrong(answers, 100)) == 6
+
+
+@pytest.mark.parametrize("option", ["--max-positions=0", "--max-positions=-200", "--threads=-1", "--seed=-1", "--wrong=-1"])
+def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "fast", str(games_file), option]) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("gopolicy evaluate: ")
+    assert said.count("\n") == 0
+    assert "expected" in said
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
+    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main(["evaluate", "fast", str(games_file), "--pictures", str(tmp_path / "file" / "new")]) == 1
+    said = capsys.readouterr().err
+    assert "evaluating" not in said
+    assert said.count("\n") == 1
+    assert str(tmp_path / "file") in said

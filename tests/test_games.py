@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +109,22 @@ def test_mirrored_and_repeated_games_are_left_out_and_shortened_ones_stay_on_the
     assert np.array_equal(packed.facts["opening"][:20], packed.facts["opening"][20:])
 
 
+def test_a_mistyped_archive_is_noticed_before_anything_is_read(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    folder = write(tmp_path / "in", [record(seed) for seed in range(3)])
+    with pytest.raises(GamesError, match=r"no file or folder .*typo"):
+        pack([folder, tmp_path / "typo.zip"], tmp_path / "g.gpk", progress=lambda *counts: seen.append(counts))
+    assert not seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
+def test_an_archive_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", [record(1)])
+    folder.rename(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff"))
+    pack([os.fsdecode(os.fsencode(tmp_path) + b"/d\xff")], tmp_path / "g.gpk")
+    assert len(PackedGames.open(tmp_path / "g.gpk")) == 1
+
+
 def test_splits_have_their_share(tmp_path: Path) -> None:
     keys = np.random.default_rng(1).integers(0, 2**63, size=20_000)
     share = np.bincount([games.split_of(int(key)) for key in keys], minlength=3) / len(keys)
@@ -125,6 +143,8 @@ def test_splits_have_their_share(tmp_path: Path) -> None:
         (Filter(min_rank="6d"), {"ranks": ("7d", "5d")}, "rank too low or not known"),
         (Filter(min_rank="6d"), {"ranks": ("7d", "")}, "rank too low or not known"),
         (Filter(min_rank="6d"), {"ranks": ("1p", "6d")}, ""),
+        (Filter(min_rank="10k"), {"ranks": ("", "5k")}, "rank too low or not known"),
+        (Filter(min_rank="10k"), {"ranks": ("10k", "1d")}, ""),
         (Filter(max_handicap=0), {"handicap": 2}, "handicap"),
         (Filter(since="2017-03"), {"date": "2017-02-28"}, "date"),
         (Filter(since="2017-03"), {"date": "2017-03-01"}, ""),

@@ -379,7 +379,8 @@ def test_fixed_handicap_as_gnu_go_places_it():
     commands = [f"boardsize {size}\nfixed_handicap {count}\n" for size, count in asked]
     done = subprocess.run([gnugo, "--mode", "gtp"], input="".join(commands), capture_output=True, text=True, timeout=60, check=True)
     engine = engine_of()
-    for (size, count), theirs in zip(asked, done.stdout.split("\n\n")[1::2], strict=False):
+    answers = done.stdout.split("\n\n")[:-1]
+    for (size, count), theirs in zip(asked, answers[1::2], strict=True):
         ours = tell(engine, f"boardsize {size}", f"fixed_handicap {count}")[1]
         assert ours[0] == theirs[0]
         assert ours[0] == "?" or set(ours[1:].split()) == set(theirs[1:].split())

@@ -163,3 +163,8 @@ def test_what_cannot_be_done_is_said(player: Policy) -> None:
         gopolicy.load("no-such-file.safetensors")
     with pytest.raises(WeightsError, match="device"):
         policy.choose_device("quantum")
+
+
+def test_a_precision_that_is_not_known_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"'fp16' is not known: take auto, bf16 or float32"):
+        gopolicy.load("fast", precision="fp16")

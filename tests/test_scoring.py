@@ -420,7 +420,8 @@ def test_what_was_asked_before_does_not_change_the_answer() -> None:
 
 
 def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
-    board = gnugo_game(43).position(10_000)
+    record = gnugo_game(43)
+    board = record.position(len(record.moves) + 1)
     asked = scoring.PlayoutScorer(policy)
     assert not asked.worth_playing(board).any()
     board.play(PASS)

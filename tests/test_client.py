@@ -1,0 +1,44 @@
+"""The other side of GTP: what another engine may do wrong is one error, and never a wait without end."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gopolicy.client import Engine, EngineError, words_of
+
+# A program that answers its one command with what stands in its argument, and then waits or goes.
+PROGRAM = "import sys,time; sys.stdin.readline(); sys.stdout.buffer.write(eval(sys.argv[1])); sys.stdout.flush(); "
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(rb"= a b\n\n", "a b"), (rb"\n\n=  a\nb\n\n", "a b"), (rb"=\n\n", ""), (rb"= \xff\n\n", "\ufffd")]
+)
+def test_answers(answer: bytes, told: str) -> None:
+    engine = Engine([sys.executable, "-c", PROGRAM + "time.sleep(60)", repr(answer.decode("unicode_escape").encode("latin-1"))])
+    try:
+        assert engine.ask("name") == told
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "then", "said"),
+    [(b"? no\n\n", "", "answered"), (b"", "sys.exit(3)", "exit status 3"), (b"\n\n", "sys.exit(0)", "exit status 0")],
+)
+def test_an_engine_that_refuses_or_goes_away(answer: bytes, then: str, said: str) -> None:
+    engine = Engine([sys.executable, "-c", PROGRAM + then, repr(answer)])
+    try:
+        with pytest.raises(EngineError, match=f"^name: .*{said}"):
+            engine.ask("name")
+    finally:
+        engine.close()
+
+
+def test_words_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words_of("python 'a b.py' --x \"c d\"") == ["python", "a b.py", "--x", "c d"]
+    monkeypatch.setattr("os.name", "nt")
+    assert words_of(r'C:\Go\gnugo.exe "C:\My Games\x.sgf" --mode gtp') == [r"C:\Go\gnugo.exe", r"C:\My Games\x.sgf", "--mode", "gtp"]
+    with pytest.raises(ValueError, match="quot"):
+        words_of('a "b')
