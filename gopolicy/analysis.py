@@ -657,4 +657,4 @@ def run(args: argparse.Namespace) -> int:
     """``gopolicy analysis``: ends the process."""
     policy = Loading(lambda: load_policy(args))
     analyst = Analyst(policy, symmetries=args.symmetries, scorer=load_scorer(args, policy))
-    run_process(lambda stdin, stdout: serve(analyst, stdin, stdout))
+    run_process(lambda stdin, stdout: serve(analyst, stdin, stdout), policy)

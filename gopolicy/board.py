@@ -21,7 +21,7 @@ from numba import from_dtype, int8, int16, int64, types, uint64, void
 
 from gopolicy.compiled import compiled, lowest_bit, popcount
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS, WHITE, check_size, colour_name, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, whole_number
 
 BORDER = 2
 CELLS = (MAX_SIZE + 2) * (MAX_SIZE + 1) + 2  # 704
@@ -593,10 +593,12 @@ class Board:
         if isinstance(move, str):
             return point_from_gtp(move, size)
         if isinstance(move, tuple):
-            row, column = move
-            if not (0 <= row < size and 0 <= column < size):
-                raise GoPolicyError(f"({row}, {column}) is not on a {size}x{size} board: rows and columns are 0 to {size - 1}")
-            return int(row) * size + int(column)
+            if len(move) != 2:
+                raise GoPolicyError(f"{move!r} is no point: expected (row, column)")
+            row, column = (whole_number(line, f"a line of {move!r}", 0, size - 1) for line in move)
+            return row * size + column
+        if isinstance(move, (bool, float)) or not isinstance(move, (int, np.integer)):
+            raise GoPolicyError(f"{move!r} is no move: expected a vertex as 'D4', a pair (row, column), a point from 0, or PASS")
         if move != PASS and not 0 <= move < size * size:
             raise GoPolicyError(f"{move} is no point of a {size}x{size} board: points are 0 to {size * size - 1}, {PASS} is a pass")
         return int(move)

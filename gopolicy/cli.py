@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, UsageError
 
 # command: (module, what it does)
 COMMANDS = {
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except GoPolicyError as error:
         print(f"gopolicy {args.command}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"gopolicy {args.command}: stopped", file=sys.stderr)
         return 1

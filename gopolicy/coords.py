@@ -24,7 +24,7 @@ The same corners of a 19×19 board in every form:
 
 from __future__ import annotations
 
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, whole_number
 
 EMPTY, BLACK, WHITE = 0, 1, -1
 PASS = -1
@@ -36,9 +36,7 @@ _SGF_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def check_size(size: int) -> int:
     """Returns ``size``; raises GoPolicyError unless it is 2 to 25."""
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise GoPolicyError(f"board size {size} is not supported: sizes are {MIN_SIZE} to {MAX_SIZE}")
-    return size
+    return whole_number(size, "the size of a board", MIN_SIZE, MAX_SIZE)
 
 
 def colour_name(colour: int) -> str:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from gopolicy import batches, draw, games, policy
 from gopolicy.coords import colour_name, point_to_gtp
-from gopolicy.errors import GamesError
+from gopolicy.errors import GamesError, UsageError, whole_number
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
@@ -230,7 +230,7 @@ def add_arguments(parser: Any) -> None:
     """Arguments of ``gopolicy evaluate``."""
     parser.add_argument("weights", help="a weights file, or default or fast for those of the package")
     parser.add_argument("games", nargs="+", type=Path, help="a packed set of games, or archives (then all their games are asked)")
-    parser.add_argument("--split", choices=(*games.SPLITS, "all"), default="test")
+    parser.add_argument("--split", choices=(*games.SPLITS, "all"), help="of a packed set (default: test); of archives all games are asked")
     parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
     parser.add_argument("--max-positions", type=int, metavar="N", help="positions of whole games drawn at random, at most (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw of games")
@@ -248,8 +248,7 @@ def add_arguments(parser: Any) -> None:
 
 def _is_packed(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(games.MAGIC)) == games.MAGIC
+        return games.is_packed(path)
     except OSError:
         return path.suffix == ".gpk"  # so that opening it says what is wrong
 
@@ -259,9 +258,8 @@ def run(args: Any) -> int:
     from tqdm import tqdm
 
     for name, least in (("max_positions", 1), ("threads", 1), ("seed", 0), ("wrong", 0)):
-        value = getattr(args, name)
-        if value is not None and not least <= value < 2**31:
-            raise GamesError(f"--{name.replace('_', '-')} is {value}, expected {least} or more")
+        if getattr(args, name) is not None:
+            whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, 2**40)
     policy.check_symmetries(args.symmetries)
     player = policy.load(args.weights, device=args.device, threads=args.threads)
     for path in args.games:
@@ -271,8 +269,10 @@ def run(args: Any) -> int:
         args.pictures.mkdir(parents=True, exist_ok=True)  # now: not to measure for nothing
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
-            packed, split = games.PackedGames.open(args.games[0]), args.split
+            packed, split = games.PackedGames.open(args.games[0]), args.split or "test"
         else:
+            if args.split:
+                raise UsageError(f"--split {args.split} is for a packed set of games; of archives all games are asked")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             report_ = games.pack(args.games, folder / "games.gpk", processes=os.cpu_count() or 1)
             print(report_, file=sys.stderr)

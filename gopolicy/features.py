@@ -536,6 +536,8 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     Raises GoPolicyError for a plane set that does not exist.
     """
     chosen = plane_set(planes)
+    if not isinstance(board, Board):
+        raise GoPolicyError(f"a {type(board).__name__} has no planes: a Board is wanted")
     size = board.size
     out = np.empty((chosen.planes, size, size), dtype=np.uint8)
     space = workspace()

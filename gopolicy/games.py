@@ -11,6 +11,7 @@ that a game met twice, mirrored, or cut short never stands on both sides.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import math
@@ -30,8 +31,8 @@ from numba import int64, types, uint16, uint64
 
 from gopolicy import symmetry
 from gopolicy.compiled import compiled
-from gopolicy.coords import BLACK, PASS, WHITE
-from gopolicy.errors import GamesError
+from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
+from gopolicy.errors import GamesError, UsageError, whole_number
 
 if TYPE_CHECKING:
     from gopolicy.sgf import GameRecord, Illegal
@@ -45,6 +46,7 @@ SPLIT_PER_MILLE = {"test": 30, "validation": 30}  # the rest trains
 OPENING_STONES = 40
 
 UNKNOWN_WINNER = 2
+REFUSED_SHOWN = 10  # games and archives whose names are said without being asked
 
 FACTS = np.dtype(
     [
@@ -66,6 +68,21 @@ FACTS = np.dtype(
         ("to_play", "i1"),
     ]
 )
+
+
+class FilterError(GamesError, UsageError):
+    """Conditions that mean nothing, or that no game can meet."""
+
+
+def is_date(text: str) -> bool:
+    """Whether this is YYYY, YYYY-MM or YYYY-MM-DD, and in the calendar."""
+    if not re.fullmatch(r"[0-9]{4}(-[0-9]{2}){0,2}", text):
+        return False
+    try:
+        datetime.date.fromisoformat(text + "-01-01"[len(text) - 4 :])
+    except ValueError:
+        return False
+    return True
 
 
 def rank_number(rank: str) -> int:
@@ -154,16 +171,24 @@ class Filter:
     keep_duplicates: bool = False
 
     def __post_init__(self) -> None:
+        for size in self.sizes:
+            whole_number(size, "--size", MIN_SIZE, MAX_SIZE)
+        whole_number(self.min_moves, "--min-moves", 0)
+        for name, least in (("max_moves", max(self.min_moves, 1)), ("max_handicap", 0)):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), f"--{name.replace('_', '-')}", least)
         if self.min_rank is not None and rank_number(self.min_rank) == 0:
-            raise GamesError(f"{self.min_rank!r} is no rank: ranks are like 5k, 6d or 1p")
+            raise FilterError(f"{self.min_rank!r} is no rank: ranks are like 5k, 6d or 1p")
         for date in (self.since, self.until):
-            if date is not None and not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", date):
-                raise GamesError(f"{date!r} is no date: dates are like 2016, 2016-07 or 2016-07-31")
+            if date is not None and not is_date(date):
+                raise FilterError(f"{date!r} is no date: dates are like 2016, 2016-07 or 2016-07-31")
+        if self.since is not None and self.until is not None and self.since[: len(self.until)] > self.until:
+            raise FilterError(f"no date is since {self.since} and until {self.until}")
         for pattern in (*self.exclude_players, *self.only_players):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise GamesError(f"{pattern!r} is no regular expression: {error}") from None
+                raise FilterError(f"{pattern!r} is no regular expression: {error}") from None
 
     def reason_against(self, record: GameRecord) -> str:
         """Why a game is left out, as a short fixed name; empty where it is kept."""
@@ -316,10 +341,14 @@ def pack(
 
     chosen = chosen or Filter()
     out = Path(out)
-    if not out.parent.is_dir():
-        raise GamesError(f"{out} cannot be written: there is no folder {out.parent}")
+    whole_number(processes, "the number of processes", 1)
     roots = [Path(path) for path in paths]
     archives.check(roots)
+    if out.is_dir() or not out.parent.is_dir():
+        why = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise GamesError(f"{out} cannot be written: {why}")
+    if out.exists() and out.stat().st_size and not is_packed(out):
+        raise GamesError(f"{out} is there, and no packed set of games: name another file to write, not to lose it")
     sources: list[str] = []
     servers: dict[str, int] = {}
     players: dict[str, int] = {}
@@ -357,7 +386,8 @@ def pack(
         if progress:
             progress(report.read, report.kept)
     if not report.kept:
-        raise GamesError(f"no game was kept of {report.read} read, so {out} was not written\n{report}")
+        why = "".join(f"\n{name}: {sentence}" for name, _, sentence in report.refused[:REFUSED_SHOWN])
+        raise GamesError(f"no game was kept of {report.read} read, so nothing was written\n{report}{why}")
     text = [name.encode() for name in players]
     sections: dict[str, npt.NDArray[Any]] = {
         "facts": np.array(facts, dtype=FACTS),
@@ -520,6 +550,12 @@ def add_arguments(parser: Any) -> None:
     add_filter_arguments(parser)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file begins as a packed set of games. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def add_filter_arguments(parser: Any) -> None:
     parser.add_argument("--size", type=int, action="append", help="board size to keep, may be repeated (default: 19)")
     parser.add_argument("--min-moves", type=int, default=1, help="fewest stones played (default: 1)")
@@ -557,17 +593,23 @@ def run(args: Any) -> int:
     """``gopolicy pack``."""
     from tqdm import tqdm
 
+    chosen = filter_from(args)
+    if not args.out.name:
+        raise UsageError("the file to write has no name")
     with tqdm(unit=" games", desc="packing", file=sys.stderr, mininterval=0.5) as bar:
 
         def progress(read: int, kept: int) -> None:
             bar.update(read - bar.n)
             bar.set_postfix_str(f"{kept} kept")
 
-        report = pack(args.archives, args.out, chosen=filter_from(args), illegal=args.illegal, processes=args.processes, progress=progress)
+        report = pack(args.archives, args.out, chosen=chosen, illegal=args.illegal, processes=args.processes, progress=progress)
     print(report, file=sys.stderr)
     if args.list_refused:
         for name, kind, sentence in report.refused:
             print(f"{kind}\t{name}\t{sentence}")
+    else:
+        unreadable = [f"{name}: {sentence}" for name, kind, sentence in report.refused if kind == "unreadable member"]
+        print("".join(f"{line}\n" for line in unreadable[:REFUSED_SHOWN]), end="", file=sys.stderr)
     packed = PackedGames.open(args.out)
     splits = ", ".join(f"{count} {name}" for name, count in packed.summary()["splits"].items())
     print(f"{args.out}: {len(packed)} games ({splits}), {args.out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)

@@ -920,7 +920,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """``gopolicy gtp``: ends the process, with status 0 after ``quit`` or the end of input."""
+    """``gopolicy gtp``: ends the process, with status 0 after ``quit`` or the end of input, 1 without a network."""
     policy = Loading(lambda: load_policy(args))
     engine = Engine(
         policy,
@@ -931,4 +931,4 @@ def run(args: argparse.Namespace) -> int:
         resigns=args.resign,
         scorer=load_scorer(args, policy),
     )
-    run_process(lambda stdin, stdout: serve(engine, stdin, stdout))
+    run_process(lambda stdin, stdout: serve(engine, stdin, stdout), policy)

@@ -23,7 +23,7 @@ from torch import Tensor
 from gopolicy import inference, symmetry, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_gtp
-from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.errors import GoPolicyError, UsageError, WeightsError, whole_number
 from gopolicy.features import encode
 from gopolicy.network import PolicyNetwork, resolve_precision
 
@@ -38,9 +38,7 @@ class Candidate:
 
 def check_symmetries(symmetries: int) -> int:
     """Returns the number of views of the board to average, 1 to 8; raises GoPolicyError for another."""
-    if not 1 <= symmetries <= symmetry.COUNT:
-        raise GoPolicyError(f"{symmetries} symmetries cannot be averaged: there are 1 to {symmetry.COUNT}")
-    return symmetries
+    return whole_number(symmetries, "the number of symmetries", 1, symmetry.COUNT)
 
 
 class Policy:
@@ -78,8 +76,15 @@ class Policy:
 
     def probabilities_batch(self, boards: Sequence[Board], symmetries: int = 1) -> list[npt.NDArray[np.float32]]:
         """``probabilities`` for many boards of one size at once."""
+        try:
+            boards = list(boards)
+        except TypeError:
+            raise UsageError(f"a {type(boards).__name__} cannot be asked about: a sequence of Boards is wanted") from None
         if not boards:
             return []
+        for board in boards:
+            if not isinstance(board, Board):
+                raise UsageError(f"a {type(board).__name__} cannot be asked about: a Board is wanted")
         sizes = {board.size for board in boards}
         if len(sizes) > 1:
             raise GoPolicyError(f"boards of one size are wanted, not of {', '.join(map(str, sorted(sizes)))}")
@@ -111,8 +116,7 @@ class Policy:
 
     def top_k_batch(self, boards: Sequence[Board], k: int = 5, symmetries: int = 1) -> list[list[Candidate]]:
         """``top_k`` for many boards of one size at once."""
-        if k < 1:
-            raise GoPolicyError(f"the {k} likeliest moves cannot be told: k is 1 or more")
+        k = whole_number(k, "k, how many moves are wanted,", 1)
         return [_best(probs, k) for probs in self.probabilities_batch(boards, symmetries)]
 
 
@@ -129,8 +133,9 @@ def choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise WeightsError(f"device {device!r} is not to be had here ({str(error).splitlines()[0]}): try cpu or auto") from None
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).splitlines()[0].partition(", ")[0]  # torch goes on with a list of all it was ever built for
+        raise WeightsError(f"device {device!r} is not to be had here ({why}): try cpu or auto") from None
     return chosen
 
 
@@ -143,6 +148,6 @@ def load(
     ``Policy``). Raises WeightsError for weights or a device that cannot be used.
     """
     network, description = weights.load(weights_name)
-    if threads:
-        torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(whole_number(threads, "the number of threads", 1))
     return Policy(network, description, choose_device(device), precision)

@@ -59,6 +59,10 @@ class Loading(Generic[T]):
             self._error = explain(error)
             say(self._error)
 
+    @property
+    def failed(self) -> bool:
+        return bool(self._error)
+
     def __call__(self) -> T:
         self._thread.join()
         if not self._loaded:
@@ -149,8 +153,9 @@ def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Calla
     return scorer
 
 
-def run(serve: Callable[[BinaryIO, BinaryIO], None]) -> NoReturn:
-    """``serve`` on standard input and output. Ends the process with its exit status: 0 after the end of input."""
+def run(serve: Callable[[BinaryIO, BinaryIO], None], policy: Loading[Policy]) -> NoReturn:
+    """``serve`` on standard input and output. Ends the process with its exit status: 0 after the end of input, 1 where the policy could not
+    be loaded: then it has answered, but could not do what it is there for."""
     answers = claim_stdout()
     status = 0
     try:
@@ -162,7 +167,7 @@ def run(serve: Callable[[BinaryIO, BinaryIO], None]) -> NoReturn:
         pass
     # All has been written. Python would take seconds to put torch away, and may crash around a thread that still imports it.
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(status or int(policy.failed))
 
 
 def add_policy_arguments(parser: argparse.ArgumentParser) -> None:

@@ -143,10 +143,12 @@ def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
         return source.encode("utf-8", "replace"), name, True
     name = name or str(source)
     try:
+        if source == "":
+            raise ValueError("it is empty")
         return Path(source).read_bytes(), name, False
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SgfError(f"{name} cannot be read: {reason}", "no-file") from error
+        raise SgfError(f"{name or 'a game'} cannot be read: {reason}", "no-file") from error
 
 
 class _Fault(Exception):

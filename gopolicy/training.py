@@ -37,6 +37,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -55,8 +56,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gopolicy import metrics, weights
-from gopolicy.batches import PER_GAME, Batches, fixed
-from gopolicy.errors import GoPolicyError
+from gopolicy.batches import PER_GAME, Batches, fixed, playable
+from gopolicy.errors import GoPolicyError, UsageError
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames
 from gopolicy.muon import Muon
@@ -70,6 +71,10 @@ DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 class TrainingError(GoPolicyError):
     """A run that cannot start or go on."""
+
+
+class OptionError(TrainingError, UsageError):
+    """Options that no run can have, or not together."""
 
 
 class Diverged(TrainingError):
@@ -99,7 +104,7 @@ class TrainingConfig:
     final_lr: float = _option(0.01, "learning rate at the end, as a part of --lr (cosine, linear)")
     half_every: int = _option(100_000, "steps after which the learning rate is halved (half-every)")
     steps: int = _option(0, "steps of the whole run; the learning rate then follows steps, never the clock")
-    max_minutes: float = _option(0.0, f"stops after this time; if neither this nor --steps is given: {DEFAULT_MINUTES:.0f}")
+    max_minutes: float = _option(0.0, f"stops after this time (0: no limit); if neither this nor --steps is given: {DEFAULT_MINUTES:.0f}")
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
@@ -124,13 +129,13 @@ class TrainingConfig:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:  # also true for nan
-                raise TrainingError(f"{_flag(name)} is {value}, expected {low} to {high}")
+                raise OptionError(f"{_flag(name)} is {value}, expected {low} to {high}")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
-                raise TrainingError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
+                raise OptionError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
-            raise TrainingError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
+            raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
 
     @property
     def seconds(self) -> float:
@@ -144,7 +149,7 @@ class TrainingConfig:
             planes = PLANE_SETS[self.planes].planes
             return PolicyConfig(planes=self.planes, in_planes=planes, filters=self.filters, layers=self.layers, kind=self.kind)
         except ValueError as error:
-            raise TrainingError(str(error)) from error
+            raise OptionError(str(error)) from error
 
 
 # What may change when a run is resumed: the rest decides which weights come out.
@@ -309,7 +314,7 @@ def measure(network: nn.Module, positions: Iterable[tuple[Any, ...]], device: to
         sums += torch.stack([loss, best[:, 0].sum(), best.sum()])
         count += len(y)
     if not count:
-        raise TrainingError("the validation split holds no position; pack more games, or leave more of them in the split")
+        raise TrainingError("the validation split holds no position: pack more games")
     loss_, top1, top5 = (sums / count).tolist()
     return {"loss": round(loss_, 5), "top1": round(top1, 5), "top5": round(top5, 5), "positions": count}
 
@@ -363,7 +368,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, TrainingError):
             raise
-        raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error})") from error
+        start = path.with_name(WEIGHTS)
+        other = f"; a new run can start from its weights, with --init {shlex.quote(str(start))}" if start.is_file() else ""
+        raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error}){other}") from error
 
 
 def _collect(network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -603,7 +610,7 @@ def train(
             metrics.draw(out)
             line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out}")
             if stop and build is None:
-                say(f"to go on: gopolicy train --out {out} --resume")
+                say(f"to go on: gopolicy train --out {shlex.quote(str(out))} --resume")
     return status
 
 
@@ -707,7 +714,7 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
         if name not in MAY_CHANGE and value != getattr(old, name):
             raise TrainingError(
                 f"{out} was started with {_flag(name)} {getattr(old, name)}, and cannot go on with {value}; "
-                f"leave the option out, or start a new run from these weights with --init {out / WEIGHTS}"
+                f"leave the option out, or start a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
             )
     checkpoint.config = dataclasses.replace(old, **given)
     return checkpoint.config, checkpoint
@@ -717,7 +724,7 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
     """The options, of which a network and batches can be made. Raises TrainingError."""
     config.network()
     if config.batch_size % PER_GAME:
-        raise TrainingError(f"--batch-size is {config.batch_size}, expected a multiple of {PER_GAME}, the positions of a game")
+        raise OptionError(f"--batch-size is {config.batch_size}, expected a multiple of {PER_GAME}, the positions of a game")
     return config
 
 
@@ -747,8 +754,10 @@ def run(args: argparse.Namespace) -> int:
         initial, config = initial_network(args.init, config, given)
     source = args.games or (checkpoint.facts["file"] if checkpoint else None)
     if source is None:
-        raise TrainingError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
+        raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
+    if not playable(games, "validation")[1].any():
+        raise TrainingError(f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 %: pack more games")
     with Workers.start(config.device) as workers:
         if config.batch_size % workers.world:
             raise TrainingError(

@@ -51,7 +51,10 @@ def resolve(weights: str | os.PathLike[str]) -> Path:
 
     Raises WeightsError if there is no such file.
     """
-    name = os.fspath(weights)
+    try:
+        name = os.fsdecode(weights)
+    except TypeError:
+        raise WeightsError(f"weights are named by a path, or by one of {', '.join(PACKAGED)}, not by {weights!r}") from None
     if name in PACKAGED:
         path = NETWORKS / f"{name}.safetensors"
         if not path.is_file():
@@ -60,7 +63,7 @@ def resolve(weights: str | os.PathLike[str]) -> Path:
         return path
     path = Path(name)
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if name and path.is_dir() else "does not exist"
         raise WeightsError(f"weights file {name!r} {what}; expected a .safetensors file, or one of {', '.join(PACKAGED)}")
     return path
 
@@ -129,7 +132,7 @@ def load(weights: str | os.PathLike[str]) -> tuple[PolicyNetwork, dict[str, Any]
             description, config = _read_description(path, text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: cannot be read as weights: {error}") from error
+        raise WeightsError(f"{path}: cannot be read as weights; it is cut off, or no .safetensors file ({error})") from error
     with torch.device("meta"):  # shapes only: a damaged description must not take all memory
         network = PolicyNetwork(config)
     expected = network.state_dict()

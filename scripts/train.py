@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> int:
     from gopolicy import games, training
-    from gopolicy.errors import GoPolicyError
+    from gopolicy.errors import GoPolicyError, UsageError
 
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", nargs="*", type=Path, metavar="ARCHIVE", help="archives of games; none with --resume")
@@ -78,6 +78,7 @@ def main() -> int:
                 metrics.unlink()
     except (GoPolicyError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("train.py: stopped", file=sys.stderr)
     return 1

@@ -64,10 +64,8 @@ def test_top_at_the_end_of_a_game_has_no_played_move(game: Path, weights_file: P
         (["top", "GAME", "--weights", "none.safetensors"], "none.safetensors"),
         (["top", "GAME", "--weights", "GAME"], "game.sgf"),
         (["evaluate", "WEIGHTS", "nowhere.gpk"], "nowhere.gpk"),
-        (["evaluate", "WEIGHTS", "GAME", "--symmetries", "9"], "1 to 8"),
         (["pack", "nowhere.zip", "--out", "OUT/g.gpk"], "nowhere.zip"),
         (["pack", "GAME", "--out", "nowhere/g.gpk"], "nowhere"),
-        (["pack", "GAME", "--out", "OUT/g.gpk", "--min-rank", "strong"], "strong"),
         (["train", "nowhere.gpk", "--out", "OUT/run"], "nowhere.gpk"),
     ],
 )
@@ -90,6 +88,35 @@ def test_wrong_use_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "WEIGHTS", "GAME", "--symmetries", "9"], "1 to 8"),
+        (["top", "GAME", "-k", "0"], "1 or more"),
+        (["train", "a.gpk", "--out", "OUT/run", "--filters", "0"], "filters"),
+        (["train", "a.gpk", "--out", "OUT/run", "--batch-size", "100"], "multiple of 8"),
+        (["train", "--out", "OUT/run"], "gopolicy pack"),
+    ],
+)
+def test_an_option_that_cannot_be_is_a_sentence_and_status_2(
+    arguments: list[str], words: str, game: Path, weights_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"GAME": str(game), "WEIGHTS": str(weights_file)}
+    assert cli.main([names.get(argument, argument.replace("OUT", str(tmp_path))) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith(f"gopolicy {arguments[0]}: ")
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(game: Path, tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["pack", str(archive), "--out", str(tmp_path / "g.gpk"), "--processes", "1"])
+    capsys.readouterr()
+    assert cli.main(["train", str(tmp_path / "g.gpk"), "--out", str(game / "run"), "--steps", "1", *SMALL.split()]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("gopolicy train: ")
+    assert said.count("\n") == 1
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,9 +168,11 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.startswith(f"usage: gopolicy {command}")
 
 
-@pytest.mark.parametrize("arguments", [["--lr", "-1"], ["--planes", "alphago49"], ["--resume"]])
-def test_a_run_that_cannot_start_leaves_nothing_behind(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", str(tmp_path / "none.gpk"), "--out", str(tmp_path / "run"), *arguments]) == 1
+@pytest.mark.parametrize(("arguments", "status"), [(["--lr", "-1"], 2), (["--planes", "alphago49"], 2), (["--resume"], 1)])
+def test_a_run_that_cannot_start_leaves_nothing_behind(
+    arguments: list[str], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", str(tmp_path / "none.gpk"), "--out", str(tmp_path / "run"), *arguments]) == status
     assert capsys.readouterr().err.startswith("gopolicy train: ")
     assert not list(tmp_path.iterdir())
 

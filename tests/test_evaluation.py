@@ -134,7 +134,7 @@ def test_the_most_wrong_are_the_least_likely_of_different_games() -> None:
 
 @pytest.mark.parametrize("option", ["--max-positions=0", "--max-positions=-200", "--threads=-1", "--seed=-1", "--wrong=-1"])
 def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["evaluate", "fast", str(games_file), option]) == 1
+    assert cli.main(["evaluate", "fast", str(games_file), option]) == 2
     said = capsys.readouterr().err.strip()
     assert said.startswith("gopolicy evaluate: ")
     assert said.count("\n") == 0
@@ -150,3 +150,8 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
     assert "evaluating" not in said
     assert said.count("\n") == 1
     assert str(tmp_path / "file") in said
+
+
+def test_a_split_is_of_a_packed_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "fast", str(ARCHIVE), "--split", "test"]) == 2
+    assert "--split test is for a packed set" in capsys.readouterr().err

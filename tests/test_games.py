@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gopolicy import games, symmetry
+from gopolicy import cli, games, symmetry
 from gopolicy.coords import BLACK, PASS, WHITE
-from gopolicy.errors import GamesError
+from gopolicy.errors import GamesError, UsageError
 from gopolicy.games import Filter, PackedGames, pack
 from gopolicy.sgf import GameRecord, read_collection, write_sgf
 
@@ -164,9 +164,9 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
     assert chosen.reason_against(replace(one, **facts)) == reason
 
 
-@pytest.mark.parametrize("wrong", [{"min_rank": "strong"}, {"since": "last year"}, {"exclude_players": ("(",)}])
+@pytest.mark.parametrize("wrong", [{"min_rank": "strong"}, {"since": "2019", "until": "2016-05"}, {"min_moves": 300, "max_moves": 20}])
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(GamesError):
+    with pytest.raises(UsageError):
         Filter(**wrong)  # type: ignore[arg-type]
 
 
@@ -210,3 +210,49 @@ def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
         pack([tmp_path / "nowhere"], tmp_path / "g.gpk")
     assert (tmp_path / "g.gpk").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g.gpk", "in"]
+
+
+def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None:
+    (source,) = write(tmp_path / "in", [record(1)]).iterdir()
+    before = source.read_bytes()
+    with pytest.raises(GamesError, match="not to lose it"):
+        pack([source], source)
+    assert source.read_bytes() == before
+    with pytest.raises(GamesError, match="it is a folder"):
+        pack([source], tmp_path)
+    (tmp_path / "empty.gpk").touch()
+    for _ in range(2):  # the second time over what the first wrote
+        assert pack([source], tmp_path / "empty.gpk").kept == 1
+
+
+def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write(tmp_path / "in", [record(1)])
+    (tmp_path / "words.zip").write_text("no zip file")
+    assert cli.main(["pack", str(source), str(tmp_path / "words.zip"), "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
+    assert f"{tmp_path / 'words.zip'}: it " in capsys.readouterr().err
+    assert cli.main(["pack", str(tmp_path / "words.zip"), "--out", str(tmp_path / "h.gpk"), "--processes", "1"]) == 1
+    assert f"{tmp_path / 'words.zip'}: it " in capsys.readouterr().err
+    assert not (tmp_path / "h.gpk").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--min-moves=-3",
+        "--max-moves=0",
+        "--max-handicap=-1",
+        "--size=26",
+        "--since=2016-13-45",
+        "--until=2016-02-30",
+        "--processes=0",
+        "--min-rank=99x",
+        "--exclude-player=(",
+        "--since=yesterday",
+        "--out=",
+    ],
+)
+def test_options_that_mean_nothing_are_wrong_use(tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "in", [record(1)])
+    assert cli.main(["pack", str(folder), "--out", str(tmp_path / "g.gpk"), option]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("gopolicy pack: ")
+    assert not (tmp_path / "g.gpk").exists()

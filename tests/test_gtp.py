@@ -1116,7 +1116,12 @@ def test_process_plays(tmp_path, tiny_weights):
 
 def test_process_without_weights_of_that_name(tmp_path):
     out, err = start(
-        tmp_path, ENGINE, "--weights", "there is none", data=b"1 name\n2 genmove b\n3 boardsize 9\n4 genmove w\n5 play b a1\n6 showboard"
+        tmp_path,
+        ENGINE,
+        "--weights",
+        "there is none",
+        data=b"1 name\n2 genmove b\n3 boardsize 9\n4 genmove w\n5 play b a1\n6 showboard",
+        status=1,
     )
     answers = out.split("\n\n")
     assert answers[0] == "=1 gopolicy"

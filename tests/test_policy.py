@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_every_plane_set_is_encoded_for_its_network(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_done_is_said(player: Policy) -> None:
-    with pytest.raises(GoPolicyError, match="k is 1 or more"):
+    with pytest.raises(GoPolicyError, match=r"k.* is 0, expected a whole number, 1 or more"):
         player.top_k(Board(9), k=0)
     with pytest.raises(GoPolicyError, match="1 to 8"):
         player.top_k(Board(9), symmetries=9)
@@ -168,3 +169,45 @@ def test_what_cannot_be_done_is_said(player: Policy) -> None:
 def test_a_precision_that_is_not_known_is_refused() -> None:
     with pytest.raises(WeightsError, match=r"'fp16' is not known: take auto, bf16 or float32"):
         gopolicy.load("fast", precision="fp16")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda player, board: player.top_k(board, k=2.5),
+        lambda player, board: player.top_k(board, k=0),
+        lambda player, board: player.top_k(board, k="3"),
+        lambda player, board: player.top_k(None),
+        lambda player, board: player.top_k("D4"),
+        lambda player, board: player.probabilities(board, symmetries=None),
+        lambda player, board: player.probabilities(board, symmetries=9),
+        lambda player, board: player.probabilities(board.stones()),
+        lambda player, board: player.top_k_batch(board),
+        lambda player, board: player.top_k_batch(None),
+        lambda player, board: encode(None),
+        lambda player, board: Board("19"),
+        lambda player, board: Board(True),
+        lambda player, board: board.play(3.0),
+        lambda player, board: board.play(True),
+        lambda player, board: board.play(None),
+        lambda player, board: board.play((1, 2, 3)),
+        lambda player, board: board.play((1.5, 2)),
+        lambda player, board: gopolicy.load(None),
+        lambda player, board: gopolicy.load(""),
+        lambda player, board: gopolicy.load("fast", threads=-1),
+        lambda player, board: gopolicy.load("fast", device=None),
+        lambda player, board: gopolicy.read_sgf(None),
+        lambda player, board: gopolicy.read_sgf(""),
+    ],
+)
+def test_what_is_of_another_type_is_said_in_a_sentence(ask: Callable[[Policy, Board], object]) -> None:
+    board = Board(9)
+    with pytest.raises(GoPolicyError) as error:
+        ask(gopolicy.load("fast"), board)
+    assert len(str(error.value)) > 20
+    assert board.move_number == 0
+
+
+def test_what_yields_boards_can_be_asked_about() -> None:
+    player = gopolicy.load("fast")
+    assert len(player.top_k_batch(Board(9) for _ in range(3))) == 3

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gopolicy import batches, games, metrics, training, weights
+from gopolicy import batches, cli, games, metrics, training, weights
 from gopolicy.coords import point_to_sgf
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
@@ -500,3 +500,20 @@ def test_metrics_are_json(tmp_path):
     train(tmp_path / "run", **SMALL, steps=5)
     for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
         assert {"kind", "step", "positions", "loss", "top1", "elapsed"} <= json.loads(line).keys()
+
+
+def test_games_too_few_to_validate_on_are_refused_before_anything_is_trained(tmp_path, capsys):
+    moves = "".join(f";{'BW'[i % 2]}[{point_to_sgf(19 * (i // 9) + 2 * (i % 9), 19)}]" for i in range(40))
+    (tmp_path / "game.sgf").write_text(f"(;SZ[19]{moves})")
+    games.pack([tmp_path / "game.sgf"], tmp_path / "few.gpk")
+    assert cli.main(["train", str(tmp_path / "few.gpk"), "--out", str(tmp_path / "run"), "--steps", "1"]) == 1
+    assert "none of the 1 games in" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_checkpoint_says_where_a_new_run_can_start(tmp_path):
+    out = tmp_path / "my run"
+    train(out, steps=2, **SMALL)
+    (out / training.CHECKPOINT).write_bytes((out / training.CHECKPOINT).read_bytes()[:4000])
+    with pytest.raises(TrainingError, match=r"--init '.*my run/weights.safetensors'"):
+        train(out, resume=True)
