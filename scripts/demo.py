@@ -33,7 +33,7 @@ say("\n1. An archive of games becomes packed games. These are of the program GNU
 gopolicy("pack", archive, "--out", "runs/demo/games.gpk")
 
 say("\n2. A small network learns to predict their moves. Watch the accuracy (top-1) in the validation lines: games it never saw.")
-size = "--filters 32 --layers 6 --batch-size 128 --lr 0.004 --validate-every 50 --max-minutes " + str(minutes)
+size = "--filters 32 --layers 6 --batch-size 128 --validate-every 50 --max-minutes " + str(minutes)
 gopolicy("train", "runs/demo/games.gpk", "--out", "runs/demo/run", *size.split())
 
 say("\n3. The network that comes with the package was trained for longer, on games of strong players.")

@@ -124,7 +124,7 @@ def test_a_run_leaves_what_the_docstring_lists(tmp_path, pictures):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(
-    "options", [{}, {"optimizer": "muon"}, {"kind": "alphago", "optimizer": "sgd", "precision": "float32", "ema": 0.0}]
+    "options", [{}, {"optimizer": "adamw"}, {"kind": "alphago", "optimizer": "sgd", "precision": "float32", "ema": 0.0}]
 )
 @pytest.mark.parametrize("stop", [1, 8, 10])
 def test_stopped_by_a_signal_and_resumed_it_is_the_same_run(tmp_path, options, stop, capsys):
@@ -173,12 +173,14 @@ def test_killed_without_warning_it_goes_on_as_if_nothing_had_happened(tmp_path):
     assert_same_run(tmp_path / "straight", tmp_path / "killed")
 
 
-def test_two_processes_make_the_same_network_as_one(tmp_path):
-    more = ["--kinds", "alphago", "residual", "--steps=10", "--precision=float32", "--save-every=0"]
+# Muon takes polar factors in bf16, where the last bits of two sums that should be the same show.
+@pytest.mark.parametrize(("optimizer", "near"), [("adamw", 1e-5), ("muon", 1e-3)])
+def test_two_processes_make_the_same_network_as_one(tmp_path, optimizer, near):
+    more = ["--kinds", "alphago", "residual", "--steps=10", "--precision=float32", "--save-every=0", f"--optimizer={optimizer}"]
     done = subprocess.run(command(tmp_path / "two", *more, processes=2), cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     for kind in ("alphago", "residual"):
-        train(tmp_path / f"one-{kind}", **SMALL, kind=kind, steps=10, precision="float32")
+        train(tmp_path / f"one-{kind}", **SMALL, kind=kind, steps=10, precision="float32", optimizer=optimizer)
         steps = [(line["kind"], line["step"]) for line in lines(tmp_path / f"two-{kind}")]
         assert steps == [("train", 5), ("train", 10), ("validation", 10)]
     # On CPUs batch normalisation sees its own part of the batch only: near, but not the same.
@@ -186,11 +188,11 @@ def test_two_processes_make_the_same_network_as_one(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     one, two = tensors(tmp_path / "one-alphago"), tensors(tmp_path / "two-alphago")
     for name, tensor in one.items():
-        np.testing.assert_allclose(two[name], tensor, rtol=1e-3, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(two[name], tensor, rtol=1e-3, atol=near, err_msg=name)
     for mine, theirs in zip(lines(tmp_path / "one-alphago"), lines(tmp_path / "two-alphago"), strict=True):
         assert (mine["kind"], mine["step"]) == (theirs["kind"], theirs["step"])
-        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
-        assert mine["top1"] == pytest.approx(theirs["top1"])
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=10 * near)
+        assert mine["top1"] == pytest.approx(theirs["top1"], abs=100 * near)
 
 
 def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, monkeypatch):
