@@ -140,7 +140,7 @@ def test_a_run_cut_off_goes_on(packed_file: Path, tmp_path: Path, monkeypatch: p
 def test_a_missing_test_is_made_up_for(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And a name for settings that have been trained under another name trains nothing."""
     one = own(tmp_path / "one.json", {"name": "one", "planes": "alphago4"})
-    two = own(tmp_path / "two.json", {"name": "two", "planes": "alphago4", "lr": 2e-3, "tests": ["1", "8"]})
+    two = own(tmp_path / "two.json", {"name": "two", "planes": "alphago4", "lr": TrainingConfig.lr, "tests": ["1", "8"]})
     assert run(packed_file, "--out", tmp_path / "out", "--file", one, "--positions", "32") == 0
     capsys.readouterr()
     assert run(packed_file, "--out", tmp_path / "out", "--file", two, "--positions", "32") == 0
