@@ -597,7 +597,7 @@ class Board:
                 raise GoPolicyError(f"{move!r} is no point: expected (row, column)")
             row, column = (whole_number(line, f"a line of {move!r}", 0, size - 1) for line in move)
             return row * size + column
-        if isinstance(move, (bool, float)) or not isinstance(move, (int, np.integer)):
+        if isinstance(move, bool) or not isinstance(move, int | np.integer):
             raise GoPolicyError(f"{move!r} is no move: expected a vertex as 'D4', a pair (row, column), a point from 0, or PASS")
         if move != PASS and not 0 <= move < size * size:
             raise GoPolicyError(f"{move} is no point of a {size}x{size} board: points are 0 to {size * size - 1}, {PASS} is a pass")

@@ -257,9 +257,9 @@ def run(args: Any) -> int:
     """``gopolicy evaluate``."""
     from tqdm import tqdm
 
-    for name, least in (("max_positions", 1), ("threads", 1), ("seed", 0), ("wrong", 0)):
+    for name, least, most in (("max_positions", 1, None), ("threads", 1, 1024), ("seed", 0, None), ("wrong", 0, None)):
         if getattr(args, name) is not None:
-            whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, 2**40)
+            whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, most)
     policy.check_symmetries(args.symmetries)
     player = policy.load(args.weights, device=args.device, threads=args.threads)
     for path in args.games:

@@ -594,8 +594,6 @@ def run(args: Any) -> int:
     from tqdm import tqdm
 
     chosen = filter_from(args)
-    if not args.out.name:
-        raise UsageError("the file to write has no name")
     with tqdm(unit=" games", desc="packing", file=sys.stderr, mininterval=0.5) as bar:
 
         def progress(read: int, kept: int) -> None:

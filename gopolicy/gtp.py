@@ -456,8 +456,10 @@ class Engine:
         wanted: Wanted | None = None,
         probs: npt.NDArray[np.float32] | None = None,
         passes: bool = True,
+        stop: Callable[[], bool] | None = None,
     ) -> int | None:
         """The move of that colour, ``PASS`` where there is nothing to gain, or None to resign. ``probs`` (N, N), where they are known.
+        ``stop()`` says when playouts have to end, where the time is running already.
 
         Without a scorer it passes where nothing is left but to fill own true eyes. A game that goes on and on, as superko lets it, is given
         up after two moves for each point.
@@ -468,7 +470,7 @@ class Engine:
             return PASS
         if self.scorer is not None:
             scorer = self.scorer()
-            stop = self._out_of_time(colour)
+            stop = stop or self._out_of_time(colour)
             if resigns and scorer.is_lost(board, self.komi, stop):
                 return None
             if passes:
@@ -576,14 +578,14 @@ class Engine:
     def genmove_analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> str:
         """``genmove``, with what it looked at on a line before: the move comes at once, so there is only one."""
         asked = self._asked(arguments)
-        hurries = self._hurries(asked.colour)
+        hurries, stop = self._hurries(asked.colour), self._out_of_time(asked.colour)
         try:
-            analysis = self._analysis(asked, self._out_of_time(asked.colour), scored=not hurries)
+            analysis = self._analysis(asked, stop, scored=not hurries)
         except Interrupted:
             analysis = self._analysis(asked, None, scored=False)
         for _ in range(0 if hurries else _GLANCE):
             analysis.deepen()
-        point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs)
+        point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs, stop=stop)
         return f"\n{line(analysis, asked)}\nplay {self._played(asked.colour, point)}"
 
     def _decimal_line(self, analysis: Analysis, asked: _Asked) -> str:

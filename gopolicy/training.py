@@ -311,7 +311,7 @@ def measure(network: nn.Module, positions: Iterable[tuple[Any, ...]], device: to
             logits = network(x)
         best = logits.topk(min(5, logits.shape[1])).indices == y[:, None]  # (B, 5)
         loss = F.cross_entropy(logits, y, reduction="sum")
-        sums += torch.stack([loss, best[:, 0].sum(), best.sum()])
+        sums += torch.stack([loss, best[:, 0].sum(), best.sum()]).to(sums.device)
         count += len(y)
     if not count:
         raise TrainingError("the validation split holds no position: pack more games")

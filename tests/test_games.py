@@ -248,7 +248,6 @@ def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.
         "--min-rank=99x",
         "--exclude-player=(",
         "--since=yesterday",
-        "--out=",
     ],
 )
 def test_options_that_mean_nothing_are_wrong_use(tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:

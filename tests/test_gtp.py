@@ -68,6 +68,7 @@ class Scores:
         self.lead, self.chance, self.dead, self.passes, self.lost = lead, winrate, dead, passes, lost
         self.asked: list = []
         self.thinks = False  # whether nothing is ever found when there is time to look for it
+        self.stops: list = []  # by which it was told when to end
 
     def final_score(self, board, komi, rules):
         self.asked.append((komi, rules))
@@ -86,6 +87,7 @@ class Scores:
 
     def worth_playing(self, board, stop=None):
         self.asked.append(board.to_play)
+        self.stops.append(stop)
         while self.thinks and not stop():
             pass
         return np.full((board.size, board.size), not self.passes)
@@ -94,6 +96,7 @@ class Scores:
         return self.lost
 
     def winrate(self, board, komi, stop=None):
+        self.stops.append(stop)
         while stop is not None and self.thinks:
             if stop():
                 raise Interrupted
@@ -509,6 +512,7 @@ def test_a_move_comes_in_time_however_long_the_scorer_would_think(seconds):
     assert " winrate 0.500000 " in line
     assert "ownership" not in line
     assert time.monotonic() - began < 2 * seconds / 30 + 1
+    assert len(set(scores.stops)) == 2, "a clock for each of the two commands, whatever they ask"
 
 
 @pytest.mark.parametrize(("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0")])

@@ -174,8 +174,8 @@ def test_killed_without_warning_it_goes_on_as_if_nothing_had_happened(tmp_path):
 
 
 # Muon takes polar factors in bf16, where the last bits of two sums that should be the same show.
-@pytest.mark.parametrize(("optimizer", "near"), [("adamw", 1e-5), ("muon", 1e-3)])
-def test_two_processes_make_the_same_network_as_one(tmp_path, optimizer, near):
+@pytest.mark.parametrize(("optimizer", "near", "top1"), [("adamw", 1e-5, 1e-6), ("muon", 1e-3, 0.05)])
+def test_two_processes_make_the_same_network_as_one(tmp_path, optimizer, near, top1):
     more = ["--kinds", "alphago", "residual", "--steps=10", "--precision=float32", "--save-every=0", f"--optimizer={optimizer}"]
     done = subprocess.run(command(tmp_path / "two", *more, processes=2), cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
@@ -192,7 +192,7 @@ def test_two_processes_make_the_same_network_as_one(tmp_path, optimizer, near):
     for mine, theirs in zip(lines(tmp_path / "one-alphago"), lines(tmp_path / "two-alphago"), strict=True):
         assert (mine["kind"], mine["step"]) == (theirs["kind"], theirs["step"])
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=10 * near)
-        assert mine["top1"] == pytest.approx(theirs["top1"], abs=100 * near)
+        assert mine["top1"] == pytest.approx(theirs["top1"], abs=top1)
 
 
 def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, monkeypatch):
