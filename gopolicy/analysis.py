@@ -64,16 +64,16 @@ class Scorer(Protocol):
         """The same for positions in which much is open, as far as it can be told."""
         ...
 
-    def status(self, board: Board) -> Mapping[str, Sequence[int]]:
-        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
+    def status(self, board: Board, stop: Callable[[], bool] | None = None) -> Mapping[str, Sequence[int]]:
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``. Raises Interrupted soon after ``stop()`` says so."""
         ...
 
     def ownership(self, board: Board) -> npt.NDArray[np.floating[Any]]:
         """(N, N): 1 surely Black's, -1 surely White's."""
         ...
 
-    def worth_playing(self, board: Board, stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
-        """(N, N): the moves by which the player may still gain something; where there is none, pass."""
+    def worth_playing(self, board: Board, probs: npt.NDArray[np.float32], stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
+        """(N, N): the moves by which the player may still gain something; where there is none, pass. ``probs`` (N, N): the player's."""
         ...
 
     def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:

@@ -423,17 +423,21 @@ class Engine:
         """A move after the game: takes the opponent's dead stones off, and passes when none is left. Resigning is over."""
         (colour,) = _words(arguments, 1)
         mover = _colour(colour)
-        dead = self._dead_stones(-mover)
+        stop = self._out_of_time(mover)
+        dead = self._dead_stones(-mover, stop)
         around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
         wanted = Wanted((around,)) if dead else Wanted()
-        return self._played(mover, self._decide(mover, self.temperature, False, wanted, passes=not dead))
+        return self._played(mover, self._decide(mover, self.temperature, False, wanted, passes=not dead, stop=stop))
 
-    def _dead_stones(self, colour: int) -> list[int]:
-        """None without a scorer."""
+    def _dead_stones(self, colour: int, stop: Callable[[], bool]) -> list[int]:
+        """None without a scorer, and none where ``stop()`` ends the search."""
         if self.scorer is None:
             return []
         stones = self.board.stones().ravel()
-        return [point for point in self.scorer().status(self.board)["dead"] if stones[point] == colour]
+        try:
+            return [point for point in self.scorer().status(self.board, stop)["dead"] if stones[point] == colour]
+        except Interrupted:
+            return []
 
     def _played(self, colour: int, point: int | None, for_good: bool = True) -> str:
         """The vertex of a decision, which is played."""
@@ -473,13 +477,13 @@ class Engine:
             stop = stop or self._out_of_time(colour)
             if resigns and scorer.is_lost(board, self.komi, stop):
                 return None
-            if passes:
-                sensible = sensible & scorer.worth_playing(board, stop).ravel()
-                if not sensible.any():
-                    return PASS
-        permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
+        if self.scorer is not None and passes:
+            sensible = sensible & scorer.worth_playing(board, probs, stop).ravel()
+            if not sensible.any():
+                return PASS
+        permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
         return self._draw(probs.ravel(), permitted if permitted.any() else sensible, temperature)
 
     def _draw(self, probs: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], temperature: float) -> int:

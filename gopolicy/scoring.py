@@ -58,7 +58,8 @@ SETTLED = 0.4  # ownership from which nothing is left to be done about a chain o
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
 NEAR_END = 0.08  # share of the board that is unsettled, below which the end is near
 LATE = 0.42  # share of the board with stones on it from which the end is looked for
-CERTAIN = 0.5  # probability of a move that makes that unnecessary while there is a choice of ``MANY``
+CERTAIN = 0.5  # probability of a move that makes that unnecessary while there is a choice of ``MANY``; of all answers to the last move
+REACH = 4  # lines away that an answer is at most, along the lines
 LIKELY = 0.3  # probability from which a move is worth playing while anything is: it may be the answer to a threat
 HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
 
@@ -649,26 +650,36 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
     )
 
 
-def worth_playing(policy: Thinker, board: Board, *, colour: int | None = None, playouts: int = GLANCE) -> npt.NDArray[np.bool_]:
+def worth_playing(
+    policy: Thinker,
+    board: Board,
+    *,
+    probs: npt.NDArray[np.float32] | None = None,
+    colour: int | None = None,
+    playouts: int = GLANCE,
+) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
-    As long as the end is not near these are the legal moves that fill no own true eye and are in nobody's proven territory. The end is
-    near when the opponent has just passed, and when the board is full enough, the policy not certain of one of many moves, and not
-    ``MANY`` points are unsettled after two playouts; then they are those of them on ``Judgement.unsettled`` points, which costs more
-    playouts, and where there are such, likely moves elsewhere too.
+    ``probs`` (N, N) are those of the player's moves, by default the policy's. As long as the end is not near all legal moves count that
+    fill no own true eye and are in nobody's proven territory. The end is near when the opponent has just passed, and when the board is
+    full enough, the player not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
+    that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
+    there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
     """
     colour = board.to_play if colour is None else colour
     known, _ = proven(board)
     moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (known == EMPTY)
     stones = board.stones()
-    seen = board.copy()
-    seen.to_play = colour
     passed = board.moves[-1:] == [(-colour, PASS)]
     if not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size):
         return moves
-    logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy().reshape(stones.shape)
+    if probs is None:
+        seen = board.copy()
+        seen.to_play = colour
+        logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy()
+        probs = np.exp(logs).reshape(stones.shape)
     near = passed or np.count_nonzero(moves) <= MANY
-    if not near and logs[moves].max() >= math.log(CERTAIN):
+    if not near and probs[moves].max() >= CERTAIN:
         return moves
     for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
         unsettled = moves & judgement.unsettled
@@ -679,7 +690,14 @@ def worth_playing(policy: Thinker, board: Board, *, colour: int | None = None, p
             break
         near = True
     if unsettled.any():
-        unsettled |= moves & (logs >= math.log(LIKELY))
+        return unsettled | (moves & (probs >= LIKELY))
+    # Playouts are no reading: a group that dies in most of them may live where its moves are not answered.
+    if board.moves and board.moves[-1][0] == -colour and not passed:
+        row, column = np.indices(stones.shape)
+        last_row, last_column = divmod(board.moves[-1][1], board.size)
+        around = abs(row - last_row) + abs(column - last_column) <= REACH
+        if probs[moves & around].sum() >= CERTAIN and (np.abs(judgement.ownership[around]) < SETTLED_BORDER).any():
+            return moves & around
     return unsettled
 
 
@@ -738,21 +756,23 @@ class PlayoutScorer:
         """The same as far as it can be told before the end."""
         return self.judgement(board).expected_lead(komi, rules="territory" if rules == "territory" else "area")
 
-    def status(self, board: Board) -> dict[str, list[int]]:
-        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``."""
+    def status(self, board: Board, stop: Callable[[], bool] | None = None) -> dict[str, list[int]]:
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``. Raises Interrupted soon after ``stop()`` says so."""
         names: tuple[Status, ...] = ("alive", "dead", "seki")
-        return {name: sorted(point for chain in self.judgement(board).chains(name) for point in chain) for name in names}
+        with self._until(stop):
+            judgement = self.judgement(board)
+        return {name: sorted(point for chain in judgement.chains(name) for point in chain) for name in names}
 
     def ownership(self, board: Board) -> npt.NDArray[np.float32]:
         """(N, N): 1 surely Black's, -1 surely White's."""
         return self.judgement(board).ownership
 
-    def worth_playing(self, board: Board, stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
-        """(N, N): the moves that may still gain something; none: pass. Where ``stop()`` ends the search, all that the rules do not
-        prove to be worth nothing."""
+    def worth_playing(self, board: Board, probs: npt.NDArray[np.float32], stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
+        """(N, N): the moves that may still gain something; none: pass. ``probs`` (N, N) are the player's. Where ``stop()`` ends the
+        search, all moves that the rules do not prove to be worth nothing."""
         try:
             with self._until(stop):
-                return worth_playing(self, board)
+                return worth_playing(self, board, probs=probs)
         except Interrupted:
             moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
             return moves

@@ -69,6 +69,7 @@ class Scores:
         self.asked: list = []
         self.thinks = False  # whether nothing is ever found when there is time to look for it
         self.stops: list = []  # by which it was told when to end
+        self.probs = None  # the player's, with which it was last asked
 
     def final_score(self, board, komi, rules):
         self.asked.append((komi, rules))
@@ -77,7 +78,10 @@ class Scores:
     def expected_lead(self, board, komi, rules):
         return self.final_score(board, komi, rules)
 
-    def status(self, board):
+    def status(self, board, stop=None):
+        while stop is not None and self.thinks:
+            if stop():
+                raise Interrupted
         stones = {point_to_gtp(int(point), board.size) for point in np.flatnonzero(board.stones())}
         status = {"alive": stones - set(self.dead), "dead": stones & set(self.dead), "seki": set()}
         return {name: [point_from_gtp(vertex, board.size) for vertex in vertices] for name, vertices in status.items()}
@@ -85,8 +89,9 @@ class Scores:
     def ownership(self, board):
         return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
 
-    def worth_playing(self, board, stop=None):
+    def worth_playing(self, board, probs, stop=None):
         self.asked.append(board.to_play)
+        self.probs = probs
         self.stops.append(stop)
         while self.thinks and not stop():
             pass
@@ -534,6 +539,7 @@ def test_it_passes_and_resigns_when_the_scorer_says_so():
     engine = engine_of(scorer=lambda: scorer)
     assert tell(engine, "genmove w", "reg_genmove b") == ["= pass", "= pass"]
     assert scorer.asked == [WHITE, BLACK]
+    assert scorer.probs.ravel().argmax() == point_from_gtp("D4", 19), "the scorer knows what the player would play"
     assert engine.board.moves == [(WHITE, -1)]
     resigning = engine_of(scorer=lambda: scorer, resigns=True)
     assert tell(resigning, "genmove w", "reg_genmove w", "lz-genmove_analyze w")[:2] == ["= resign", "= pass"]
@@ -549,6 +555,17 @@ def test_cleanup_takes_dead_stones_off():
     assert tell(engine, "kgs-genmove_cleanup b", "kgs-genmove_cleanup w", "kgs-genmove_cleanup b") == ["= D3", "= pass", "= F4"]
     scorer.dead = ()
     assert tell(engine, "kgs-genmove_cleanup b") == ["= pass"]
+
+
+def test_cleanup_comes_in_time():
+    """Where the search for dead stones takes too long, the network alone decides."""
+    scorer = Scores(dead=("D4",))
+    scorer.thinks = True
+    engine = engine_of(Prefers("G7", "D3"), scorer=lambda: scorer)
+    tell(engine, "boardsize 9", "time_settings 0 1 1", "play w D4")
+    began = time.monotonic()
+    assert tell(engine, "kgs-genmove_cleanup b") == ["= G7"]
+    assert time.monotonic() - began < 1
 
 
 # ---- analysis

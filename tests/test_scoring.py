@@ -423,9 +423,10 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     record = gnugo_game(43)
     board = record.position(len(record.moves) + 1)
     asked = scoring.PlayoutScorer(policy)
-    assert not asked.worth_playing(board).any()
+    probs = policy.probabilities(board)
+    assert not asked.worth_playing(board, probs).any()
     board.play(PASS)
-    worth = asked.worth_playing(board, lambda: True)
+    worth = asked.worth_playing(board, probs, lambda: True)
     assert np.array_equal(worth, board.sensible_mask() & (scoring.proven(board)[0] == EMPTY))
     assert worth.any()
     lost = board_of(PROVEN["seki"])
@@ -520,6 +521,12 @@ def test_no_playouts_where_the_policy_is_certain() -> None:
     policy = Fond(gopolicy.coords.point_to_gtp(wanted, 19))
     assert scoring.worth_playing(policy, board).ravel()[wanted]
     assert policy.asked == 1
+    # The player may know better than the policy of the playouts.
+    player = np.zeros((19, 19), dtype=np.float32)
+    player.ravel()[wanted] = 1
+    flat = Uniform()
+    assert scoring.worth_playing(flat, board, probs=player).ravel()[wanted]
+    assert flat.asked == 0
 
 
 def test_two_playouts_show_that_the_end_is_not_near() -> None:
