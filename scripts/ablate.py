@@ -173,7 +173,7 @@ def configuration(name: str, what: str = "", **settings: Any) -> Configuration:
 
 def _built_in() -> dict[str, Set]:
     c = configuration
-    plain = c("plain", "the plain network: 48 planes, 5×5 first, a bias per point", kind="alphago")
+    plain = c("plain", "plain: 48 planes, 5×5 first, a bias per point", kind="alphago")
 
     def stones(name: str, what: str, **settings: Any) -> Configuration:
         return c(name, what, kind="alphago", planes="stones1", **settings)
@@ -884,6 +884,9 @@ def accuracy(figures: list[dict[str, Any]]) -> str:
     return text + (f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else "")
 
 
+BUDGET, TESTED = "Budget of each run: ", "Tested on "
+
+
 @dataclass(frozen=True)
 class Part:
     """The lines of one set that may be compared: same options of the command, same budget, same games and test."""
@@ -901,8 +904,8 @@ class Part:
         tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
         games = f"{first['games']['games']:,} games in {first['games']['file']}"
         return (
-            f"Budget of each run: {budget}{f' ({options})' if options else ''}; {games}; "
-            f"tested on {' or '.join(f'{n:,}' for n in tested[-2:])} positions of the test split; {'; '.join(machines)}; {first['date']}."
+            f"{BUDGET}{budget}{f' ({options})' if options else ''}; {games}; {'; '.join(machines)}; {first['date']}.\n"
+            f"{TESTED}{' or '.join(f'{n:,}' for n in tested[-2:])} positions of the test split."
         )
 
 
@@ -931,7 +934,8 @@ REST = (("top5", 100, 1), ("cross_entropy", 1, 3))  # figure, factor, digits
 def table(one: Set, part: Part) -> str:
     """Markdown: a row a configuration."""
     labels = [label for label in one.tests if label != PAIRS]
-    heads = ["configuration", "weights", "multiply-adds", "positions", "seeds"]
+    counted = "positions" not in part.budget  # else all have seen as many
+    heads = ["configuration", "weights", "multiply-adds"] + counted * ["positions"] + ["seeds"]
     heads += [f"top-1 % ({told(label)})" if len(labels) > 1 else "top-1 %" for label in labels] + ["top-5 %", "cross-entropy"]
     heads += ["captures % (game, stone moved, both)"] if PAIRS in one.tests else []
     heads += ["minutes"]
@@ -941,7 +945,7 @@ def table(one: Set, part: Part) -> str:
         cells = [each.what, f"{row[0]['weights']:,}", f"{row[0]['multiply_adds'] / 1e6:,.2f} M"]
         if fine:
             seeds = str(len(fine)) + (f" (and {len(row) - len(fine)} diverged)" if len(fine) < len(row) else "")
-            cells += [f"{fine[0]['positions']:,}", seeds]
+            cells += counted * [f"{fine[0]['positions']:,}"] + [seeds]
             for label in labels:
                 figures = [line["test"][label] for line in fine if label in line["test"]]
                 cells.append(accuracy(figures) if figures else "not measured")
@@ -953,7 +957,8 @@ def table(one: Set, part: Part) -> str:
                 cells.append(", ".join(shares) or "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
-            cells += ["", "0", *["diverged"] * len(labels)] + [""] * (len(heads) - 5 - len(labels))
+            cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
+            cells += [""] * (len(heads) - len(cells))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -968,7 +973,7 @@ def picture(one: Set, part: Part, path: Path) -> None:
     rows = [(each, [line for line in row if "failed" not in line]) for each, row in part.rows]
     rows = [(each, row) for each, row in rows if row]
     labels = [label for label in one.tests if label != PAIRS]
-    figure = Figure(figsize=(11, 1.5 + 0.36 * max(6, len(rows))), dpi=75, layout="constrained")
+    figure = Figure(figsize=(11, 1.4 + 0.34 * max(4, len(rows))), dpi=75, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for place, label in enumerate(labels):
         for i, (_, row) in enumerate(rows):
@@ -1017,10 +1022,11 @@ def save_png(path: Path, image_: npt.NDArray[np.uint8]) -> None:
 
 
 def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path: Path) -> None:
-    """A row of two boards for every network: its answers before and after one stone has moved by one point; the right move is dashed."""
+    """Two boards for every network, one below the other: its answers before and after one stone has moved by one point; the right move
+    is dashed."""
     tiles = []
     for each, row in rows:
-        across = []
+        boards = []
         for told_ in row[0]["test"][PAIRS]["shown"]:
             board = Board(SIZE)
             board.setup(told_["black"], told_["white"])
@@ -1039,13 +1045,16 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
             axes.set_ylim(middle_row + 3.7, middle_row - 3.7)
             for text in axes.texts:
                 text.set_clip_on(True)
-            across.append(pixels(figure))
-        tiles.append(np.concatenate(across, axis=1))
-    save_png(path, np.concatenate(tiles, axis=0))
+            boards.append(pixels(figure))
+        tiles.append(np.concatenate(boards, axis=0))
+    save_png(path, np.concatenate(tiles, axis=1))
 
 
 def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
-    """Draws the pictures into ``out``, renews the page between its markers, and returns all tables. Raises AblationError without lines."""
+    """Draws the pictures into ``out``, renews the page between its markers, and returns all tables. Raises AblationError without lines.
+
+    Two figures make no picture: the table shows them as well.
+    """
     lines = list(read_lines(out / LINES).values())
     if not lines:
         raise AblationError(f"{out / LINES} holds no run yet: run some configurations first")
@@ -1055,7 +1064,7 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
         if not parts:
             continue
         blocks = []
-        drawn = [part for part in parts if len(part.rows) > 1]
+        drawn = [part for part in parts if len(part.rows) > 1 and len(part.rows) * len(one.tests) > 2]
         for part in parts:
             blocks.append(f"{part.heading()}\n\n{table(one, part)}")
             missing = [each.name for each in one.configurations if each not in [other for other, _ in part.rows]]
@@ -1080,12 +1089,23 @@ def image(title: str, path: Path, page: Path | None) -> str:
 
 
 def renew(page: Path, texts: dict[str, str]) -> None:
-    """Writes each text between ``<!-- ablate: NAME -->`` and ``<!-- end -->`` of a page; sets without a line say how to measure them."""
+    """Writes each text between ``<!-- ablate: NAME -->`` and ``<!-- end -->`` of a page; sets without a line say how to measure them.
+
+    The budget and the test that come first stand on the page once: a table that does not tell its own has these.
+    """
+    usual: list[str] = []
 
     def replacement(match: re.Match[str]) -> str:
         name = match[1]
         command = f"`python scripts/ablate.py games.gpk --out runs/ablate --set {name} --positions 60000`"
-        return f"<!-- ablate: {name} -->\n\n{texts.get(name) or f'Not yet measured: {command}'}\n\n<!-- end -->"
+        lines = []
+        for line in (texts.get(name) or f"Not yet measured: {command}").split("\n"):
+            if line not in usual:
+                lines.append(line)
+                if line.startswith((BUDGET, TESTED)) and len(usual) < 2:
+                    usual.append(line)
+        text = "\n".join(lines).strip()
+        return f"<!-- ablate: {name} -->\n\n{text}\n\n<!-- end -->"
 
     try:
         before = page.read_text(encoding="utf-8")

@@ -445,8 +445,10 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
     page.write_text("# A page\n<!-- ablate: kernel -->\nold\n<!-- end -->\nbetween\n<!-- ablate: edge -->\n<!-- end -->\n")
     text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
     first, second = text.split("Budget of each run: ")[1:]
-    assert first.startswith("60,000 positions (filters 32); 99 games in g.gpk; tested on 5,000 positions of the test split; a machine")
-    assert "| 3×3 first | 1,234 | 5.60 M | 59,904 | 2 | 41.0 ± 2.0 (40.0 to 42.0) | 70.0 | 2.500 | 2.0 |" in first
+    assert first.startswith(
+        "60,000 positions (filters 32); 99 games in g.gpk; a machine; 2026-01-02.\nTested on 5,000 positions of the test split.\n"
+    )
+    assert "| 3×3 first | 1,234 | 5.60 M | 2 | 41.0 ± 2.0 (40.0 to 42.0) | 70.0 | 2.500 | 2.0 |" in first
     assert "| 44.5 ± 1.2 | 70.0 | 2.500 | 2.0 |" in first  # the row `plain`: settings decide, not names
     assert first.index("3×3 first") < first.index("5×5 first") < first.index("7×7 first")
     assert second.startswith("1,000,000 positions")
@@ -454,6 +456,7 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
     written = page.read_text()
     assert "old" not in written
     assert written.startswith("# A page\n<!-- ablate: kernel -->\n\nBudget of each run: 60,000")
+    assert written.count("Budget of each run: 60,000") == written.count("Budget of each run: 1,000,000") == written.count("Tested on") == 1
     assert "\nbetween\n<!-- ablate: edge -->\n\nNot yet measured: `python scripts/ablate.py" in written
     assert "--set edge" in written
     assert "Not yet measured with this budget: `kernel3`, `kernel7`." in second
