@@ -991,13 +991,13 @@ def picture(one: Set, part: Part, path: Path) -> None:
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel("moves predicted (top-1, %), 95 % interval by games")
     if len(labels) > 1:
-        left.legend(fontsize=8, loc="best")
+        left.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(labels), frameon=False)
     for i, (each, row) in enumerate(rows):
         curve = np.array(row[0]["curve"], dtype=np.float64).reshape(-1, 3)
         shade = ("0", "0.45")[i % 2]
         right.plot(curve[:, 0] / 1e3, 100 * curve[:, 1], color=shade, ls=DASHES[i % 4], marker=MARKS[i % 10], ms=4, lw=1.2, label=each.name)
     right.set_xlabel("positions seen (thousands)")
-    right.set_ylabel("validation top-1, %" + (" (all corners)" if labels[0] in CORNERS else ""))
+    right.set_ylabel("validation top-1, %" + ("\n(all corners)" if labels[0] in CORNERS else ""))
     right.legend(fontsize=7, ncols=2 if len(rows) > 5 else 1)
     for axis in (left, right):
         axis.grid(alpha=0.3)
