@@ -538,6 +538,35 @@ def test_two_playouts_show_that_the_end_is_not_near() -> None:
     assert 1 < policy.asked <= 1 + 2 * 2 * 361
 
 
+def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White has just played into Black's corner, and dies there in seven playouts of eight."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"{letter}{row}" for letter in "DE" for row in range(1, 8)])
+    board.play("B4", WHITE)
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    unanimous = ends.copy()
+    ends[0, :, :2] = WHITE
+    answer, elsewhere = np.zeros((7, 7), dtype=np.float32), np.zeros((7, 7), dtype=np.float32)
+    answer[2:5, 1] = 0.3, 0, 0.3  # B5 and B3
+    answer[0, 6] = 0.4
+    elsewhere[0, 6] = 1.0
+
+    def worth(owners: np.ndarray, probs: np.ndarray) -> list[str]:
+        monkeypatch.setattr(scoring, "play_out", lambda *_, **__: owners)
+        found = scoring.worth_playing(Uniform(), board, probs=probs, playouts=8)
+        return [gopolicy.coords.point_to_gtp(int(point), 7) for point in np.flatnonzero(found)]
+
+    assert not scoring.judge_playouts(board, ends).unsettled.any()
+    assert {"B5", "B3", "A4"} <= set(worth(ends, answer))
+    assert not {"G7", "G1"} & set(worth(ends, answer)), "an answer is near the move that it answers"
+    assert not worth(unanimous, answer)
+    assert not worth(ends, elsewhere)
+    board.play(PASS)
+    board.play(PASS)
+    assert not worth(ends, answer), "a pass needs none"
+
+
 SEKI = """
     x o . o . x . x O
     x o o o x x x x O
