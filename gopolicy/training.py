@@ -94,7 +94,7 @@ class TrainingConfig:
     filters: int = _option(64, "channels of every layer")
     layers: int = _option(12, "layers: one 5×5, the others 3×3; the 1×1 output is not counted")
     kind: str = _option("residual", "plain as published, or with shortcuts and batch normalisation", *KINDS)
-    batch_size: int = _option(256, "positions a step, over all processes together")
+    batch_size: int = _option(128, "positions a step, over all processes together")
     optimizer: str = _option("muon", "Muon, AdamW, or stochastic gradient descent with Nesterov momentum", "muon", "adamw", "sgd")
     lr: float = _option(1e-2, "highest learning rate")
     momentum: float = _option(0.9, "momentum of sgd; first beta of adamw")
