@@ -268,8 +268,8 @@ class Batches:
         """Positions of the split."""
         return int(self.counts.sum())
 
-    def make(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """This process's part of one batch: planes (B, P, 19, 19), targets (B,)."""
+    def draw(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """This process's samples of one batch, (B,) each: games, plies, symmetries. Those of one game stand together, plies ascending."""
         groups = self.batch_size // PER_GAME
         mine = groups // self.world
         games, plies, symmetries = np.empty((3, mine * PER_GAME), dtype=np.int64)
@@ -281,7 +281,11 @@ class Batches:
         )  # fmt: skip
         if not self.augment:
             symmetries[:] = 0
-        planes, targets = encode_samples(self.packed, games, plies, symmetries, self.planes)
+        return games, plies, symmetries
+
+    def make(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """This process's part of one batch: planes (B, P, 19, 19), targets (B,)."""
+        planes, targets = encode_samples(self.packed, *self.draw(step), self.planes)
         return (planes.pin_memory(), targets.pin_memory()) if self.pin_memory else (planes, targets)
 
     def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -49,7 +49,7 @@ from gopolicy.batches import Batches, fixed  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
 from gopolicy.errors import GoPolicyError, IllegalMoveError  # noqa: E402
-from gopolicy.games import PackedGames  # noqa: E402
+from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames  # noqa: E402
 from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
 from gopolicy.policy import Policy  # noqa: E402
 from gopolicy.sgf import GameRecord  # noqa: E402
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 LINES = "runs.jsonl"
 SIZE = 19
 POINTS = SIZE * SIZE
+WHOSE = ("both", "winner", "stronger")
 # Of the training options: those that a run's own place in the list decides.
 DECIDED = {"steps", "max_minutes", "seed"}
 
@@ -88,6 +89,7 @@ class Design:
     corners: bool = False  # learns in three corners alone, and is asked in the fourth (FOURTH)
     augment: bool = True  # trained under random symmetries
     fraction: float = 1.0  # of the training games
+    moves_of: str = "both"  # players of a training game: both, the winner, or the stronger one by rank
     games: str = ""  # packed games to train on, in place of those of the command; tested on the same as all others
 
     def __post_init__(self) -> None:
@@ -104,6 +106,8 @@ class Design:
         fits(0 <= self.dense <= 64, f"dense is {self.dense}, expected 0 to 64 hidden layers")
         fits(self.dense_as in ("weights", "arithmetic"), f"dense_as is {self.dense_as!r}, expected weights or arithmetic")
         fits(0 < self.fraction <= 1, f"fraction is {self.fraction}, expected more than 0 and at most 1")
+        fits(self.moves_of in WHOSE, f"moves_of is {self.moves_of!r}, expected one of {', '.join(WHOSE)}")
+        fits(not (self.corners and self.moves_of != "both"), "corners are learned from the moves of both players alone")
         fits(
             0 <= self.pool_after <= self.restore_after,
             f"pool_after is {self.pool_after} and restore_after {self.restore_after}: a layer can be restored only after it was pooled",
@@ -269,9 +273,16 @@ def _built_in() -> dict[str, Set]:
         "optimizer": Set(
             "Optimizer and learning rate",
             (
-                *(c(f"adamw-{lr:g}", f"AdamW, {lr:g}", optimizer="adamw", lr=lr) for lr in (1e-3, 2e-3, 4e-3, 8e-3)),
+                *(c(f"adamw-{lr:g}", f"AdamW, {lr:g}", optimizer="adamw", lr=lr) for lr in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)),
                 *(c(f"muon-{lr:g}", f"Muon, {lr:g}", optimizer="muon", lr=lr) for lr in (5e-3, 1e-2, 2e-2)),
                 *(c(f"sgd-{lr:g}", f"SGD with momentum, {lr:g}", optimizer="sgd", lr=lr, weight_decay=1e-4) for lr in (0.01, 0.03, 0.1)),
+            ),
+        ),
+        "players": Set(
+            "Whose moves to learn from",
+            tuple(
+                c(f"moves-{whose}", f"the moves of {told}", moves_of=whose)
+                for whose, told in (("both", "both players"), ("winner", "the winner"), ("stronger", "the stronger player"))
             ),
         ),
         "batch": Set(
@@ -304,7 +315,7 @@ SETS = _built_in()
 GROUPS = {
     "paper": ("planes", "filters", "symmetries"),
     "questions": ("dense", "data", "kernel", "corner", "pooling", "bias", "edge", "depth", "width", "residual"),
-    "recipe": ("shape", "optimizer", "batch", "smoothing", "averaging", "schedule"),
+    "recipe": ("shape", "optimizer", "players", "batch", "smoothing", "averaging", "schedule"),
 }
 
 
@@ -473,6 +484,27 @@ class ThreeCorners(Batches):
         return planes, targets
 
 
+class OneSide(Batches):
+    """Batches of one player's moves: of the winner's, or the stronger one's; where a game has no such player, of both players' moves."""
+
+    def __init__(self, packed: PackedGames, split: str = "train", *, moves_of: str, **options: Any) -> None:
+        super().__init__(packed, split, **options)
+        winner, black, white = (packed.facts[name].astype(np.int64) for name in ("winner", "black_rank", "white_rank"))
+        if moves_of == "winner":
+            colours = np.where(winner == UNKNOWN_WINNER, 0, winner)
+        else:
+            colours = np.where((black != 0) & (white != 0), np.sign(black - white), 0)
+        self._allowed: npt.NDArray[np.int64] = colours  # (games,): the player's colour, 0: both
+
+    def draw(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        parts = [super(OneSide, self).draw(4 * step + i) for i in range(4)]  # half of their positions would do on average
+        games, plies, symmetries = (np.concatenate(column) for column in zip(*parts, strict=True))
+        white = self.packed.moves[self.packed.move_start[games] + plies] & WHITE_BIT
+        kept = np.flatnonzero(self._allowed[games] * np.where(white, WHITE, BLACK) >= 0)
+        kept = np.resize(kept, len(parts[0][0]))  # where they do not, some come twice
+        return games[kept], plies[kept], symmetries[kept]
+
+
 def multiply_adds(network: nn.Module, planes: int) -> int:
     """Multiply-adds of the layers for one position, counted while it goes through."""
     counts: list[int] = []
@@ -596,7 +628,8 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
     workers.agree(0)  # all have read the folder before one writes
     packed = PackedGames.open(run.games)
     design = run.configuration.design
-    batches = (ThreeCorners if design.corners else Batches)(
+    source = functools.partial(OneSide, moves_of=design.moves_of) if design.moves_of != "both" else Batches
+    batches = (ThreeCorners if design.corners else source)(
         fewer(packed, design.fraction), "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed,
         augment=design.augment, rank=workers.rank, world=workers.world, threads=config.batch_threads,
         pin_memory=workers.device.type == "cuda",

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from gopolicy import games, metrics, symmetry, training, weights
 from gopolicy.batches import Batches
 from gopolicy.board import Board
+from gopolicy.features import encode
 from gopolicy.games import PackedGames
 from gopolicy.network import PolicyNetwork
 from gopolicy.training import TrainingConfig
@@ -344,6 +345,35 @@ def test_three_corners(packed_file: Path) -> None:
             assert torch.equal(turned[i], planes[i])
     assert 30 < moved < 100
     assert not ablate.CORNERS[ablate.FOURTH][new].any()
+
+
+@pytest.mark.parametrize("whose", ["winner", "stronger"])
+def test_the_moves_of_one_player(packed_file: Path, whose: str) -> None:
+    """Against the records: no move of the other player, each position in its place, and of games without such a player both colours."""
+    packed = PackedGames.open(packed_file)
+    packed.facts, some = packed.facts.copy(), np.arange(len(packed)) % 3
+    packed.facts["black_rank"], packed.facts["white_rank"] = np.choose(some, [25, 20, 0]), np.choose(some, [20, 25, 22])
+    source = ablate.OneSide(packed, batch_size=512, threads=1, moves_of=whose)
+    try:
+        planes, targets = source.make(1)
+        games, plies, symmetries = source.draw(1)
+    finally:
+        source.close()
+    assert len(targets) == len(games) == 512
+    seen = set()
+    for i in range(512):
+        record, ply = packed.record(int(games[i])), int(plies[i])
+        colour, point = record.moves[ply]
+        winner, stronger = {"B": 1, "W": -1}.get(record.result[:1], 0), (1, -1, 0)[int(games[i]) % 3]
+        wanted = winner if whose == "winner" else stronger
+        assert wanted in (0, colour)
+        seen.add((wanted, colour))
+        assert targets[i] == symmetry.point(point, int(symmetries[i]), 19)
+        if i % 32 == 0:
+            turned = symmetry.apply(encode(record.position(ply + 1)), int(symmetries[i]))
+            assert np.array_equal(planes[i].numpy(), turned)
+    assert {(1, 1), (-1, -1)} <= seen
+    assert whose == "winner" or {(0, 1), (0, -1)} <= seen
 
 
 def test_nothing_is_learned_of_the_fourth_corner() -> None:
