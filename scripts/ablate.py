@@ -1006,7 +1006,7 @@ def picture(one: Set, part: Part, path: Path) -> None:
     rows = [(each, [line for line in row if "failed" not in line]) for each, row in part.rows]
     rows = [(each, row) for each, row in rows if row]
     labels = [label for label in one.tests if label != PAIRS]
-    figure = Figure(figsize=(11, 1.4 + 0.34 * max(4, len(rows))), dpi=75, layout="constrained")
+    figure = Figure(figsize=(11, 1.3 + 0.26 * max(4, len(rows))), dpi=75, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for place, label in enumerate(labels):
         for i, (_, row) in enumerate(rows):
