@@ -72,7 +72,9 @@ class Scorer(Protocol):
         """(N, N): 1 surely Black's, -1 surely White's."""
         ...
 
-    def worth_playing(self, board: Board, probs: npt.NDArray[np.float32], stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
+    def worth_playing(
+        self, board: Board, probs: npt.NDArray[np.float32], komi: float, stop: Callable[[], bool] | None = None
+    ) -> npt.NDArray[np.bool_]:
         """(N, N): the moves by which the player may still gain something; where there is none, pass. ``probs`` (N, N): the player's."""
         ...
 

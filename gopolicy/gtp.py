@@ -480,7 +480,7 @@ class Engine:
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
         if self.scorer is not None and passes:
-            sensible = sensible & scorer.worth_playing(board, probs, stop).ravel()
+            sensible = sensible & scorer.worth_playing(board, probs, self.komi, stop).ravel()
             if not sensible.any():
                 return PASS
         permitted = (wanted or Wanted()).permitted(sensible, colour, 0)

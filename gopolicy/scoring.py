@@ -61,6 +61,7 @@ LATE = 0.42  # share of the board with stones on it from which the end is looked
 CERTAIN = 0.5  # probability of a move that makes that unnecessary while there is a choice of ``MANY``; of all answers to the last move
 REACH = 4  # lines away that an answer is at most, along the lines
 LIKELY = 0.3  # probability from which a move is worth playing while anything is: it may be the answer to a threat
+CHANCE = 0.1  # share of the playouts from which a player who is behind may still win
 HOPELESS = 0.05  # lead as a share of the board's points: 18 points on 19×19
 
 Rules = Literal["area", "territory"]
@@ -538,10 +539,14 @@ class Judgement:
         These are points whose owner the playouts do not agree on, points of open borders where they do not agree quite, and the points
         around chains that are neither surely alive nor surely dead. The liberties and eyes of a seki, and what is proven, are settled.
         """
+        return self.doubtful(SETTLED)
+
+    def doubtful(self, settled: float) -> npt.NDArray[np.bool_]:
+        """``unsettled``, for who calls a chain or a point settled from that ownership."""
         sure = np.abs(self.ownership)
         free = (self.stones == EMPTY) & ~self.no_territory
-        found: npt.NDArray[np.bool_] = free & (sure < np.where(self.open, SETTLED_BORDER, SETTLED))
-        weak = (self.stones != EMPTY) & (sure < SETTLED) & ~self.seki
+        found: npt.NDArray[np.bool_] = free & (sure < np.where(self.open, SETTLED_BORDER, settled))
+        weak = (self.stones != EMPTY) & (sure < settled) & ~self.seki
         if weak.any():
             near = _spread(weak) & free  # liberties
             found |= near | (_spread(near) & free)
@@ -655,6 +660,7 @@ def worth_playing(
     board: Board,
     *,
     probs: npt.NDArray[np.float32] | None = None,
+    komi: float | None = None,
     colour: int | None = None,
     playouts: int = GLANCE,
 ) -> npt.NDArray[np.bool_]:
@@ -665,6 +671,8 @@ def worth_playing(
     full enough, the player not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
     that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
     there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
+    Who is behind, by ``komi`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not quite sure about is
+    worth playing then.
     """
     colour = board.to_play if colour is None else colour
     known, _ = proven(board)
@@ -678,6 +686,13 @@ def worth_playing(
         seen.to_play = colour
         logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy()
         probs = np.exp(logs).reshape(stones.shape)
+
+    def may_turn(judgement: Judgement) -> bool:
+        if komi is None or colour * judgement.lead(komi) >= 0:
+            return False
+        black = judgement.win_share(komi)
+        return (black if colour == BLACK else 1 - black) >= CHANCE
+
     near = passed or np.count_nonzero(moves) <= MANY
     if not near and probs[moves].max() >= CERTAIN:
         return moves
@@ -686,7 +701,7 @@ def worth_playing(
         left = np.count_nonzero(unsettled)
         if not near and left > MANY:
             return moves
-        if near and not 0 < left <= FEW:
+        if near and not 0 < left <= FEW and not (left == 0 and may_turn(judgement)):
             break
         near = True
     if unsettled.any():
@@ -698,7 +713,7 @@ def worth_playing(
         around = abs(row - last_row) + abs(column - last_column) <= REACH
         if probs[moves & around].sum() >= CERTAIN and (np.abs(judgement.ownership[around]) < SETTLED_BORDER).any():
             return moves & around
-    return unsettled
+    return moves & judgement.doubtful(SETTLED_BORDER) if may_turn(judgement) else unsettled
 
 
 def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
@@ -767,12 +782,14 @@ class PlayoutScorer:
         """(N, N): 1 surely Black's, -1 surely White's."""
         return self.judgement(board).ownership
 
-    def worth_playing(self, board: Board, probs: npt.NDArray[np.float32], stop: Callable[[], bool] | None = None) -> npt.NDArray[np.bool_]:
+    def worth_playing(
+        self, board: Board, probs: npt.NDArray[np.float32], komi: float, stop: Callable[[], bool] | None = None
+    ) -> npt.NDArray[np.bool_]:
         """(N, N): the moves that may still gain something; none: pass. ``probs`` (N, N) are the player's. Where ``stop()`` ends the
         search, all moves that the rules do not prove to be worth nothing."""
         try:
             with self._until(stop):
-                return worth_playing(self, board, probs=probs)
+                return worth_playing(self, board, probs=probs, komi=komi)
         except Interrupted:
             moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
             return moves

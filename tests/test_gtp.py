@@ -89,7 +89,7 @@ class Scores:
     def ownership(self, board):
         return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
 
-    def worth_playing(self, board, probs, stop=None):
+    def worth_playing(self, board, probs, komi, stop=None):
         self.asked.append(board.to_play)
         self.probs = probs
         self.stops.append(stop)

@@ -424,9 +424,9 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     board = record.position(len(record.moves) + 1)
     asked = scoring.PlayoutScorer(policy)
     probs = policy.probabilities(board)
-    assert not asked.worth_playing(board, probs).any()
+    assert not asked.worth_playing(board, probs, 7.5).any()
     board.play(PASS)
-    worth = asked.worth_playing(board, probs, lambda: True)
+    worth = asked.worth_playing(board, probs, 7.5, lambda: True)
     assert np.array_equal(worth, board.sensible_mask() & (scoring.proven(board)[0] == EMPTY))
     assert worth.any()
     lost = board_of(PROVEN["seki"])
@@ -565,6 +565,33 @@ def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: 
     board.play(PASS)
     board.play(PASS)
     assert not worth(ends, answer), "a pass needs none"
+
+
+def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White's stone in Black's corner lives in some playouts of sixteen. Counted as it stands, White leads by 7 points before komi."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"{letter}{row}" for letter in "DE" for row in range(1, 8)])
+    board.play("B4", WHITE)
+    board.play(PASS)
+    ends = np.full((16, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start, **__: ends[start : start + playouts])
+
+    def worth(komi: float | None) -> list[str]:
+        found = scoring.worth_playing(Uniform(), board, komi=komi)
+        return [gopolicy.coords.point_to_gtp(int(point), 7) for point in np.flatnonzero(found)]
+
+    assert not worth(-10), "no playout is won"
+    ends[0, :, :2] = WHITE
+    assert not worth(-10), "one is luck"
+    ends[9, :, :2] = WHITE
+    assert scoring.judge_playouts(board, ends).lead(-10) == 3
+    assert not scoring.judge_playouts(board, ends).unsettled.any()
+    assert {"B5", "B3", "A4"} <= set(worth(-10))
+    assert not {"G7", "G1"} & set(worth(-10)), "White's own territory is sure"
+    assert not worth(7.5), "White is ahead"
+    assert not worth(-40), "those two playouts win nothing"
+    assert not worth(None)
 
 
 SEKI = """
