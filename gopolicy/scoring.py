@@ -569,12 +569,12 @@ def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgeme
 
 
 def _judgements(policy: Thinker, board: Board, playouts: int, first: int = ROUND) -> Iterator[Judgement]:
-    """The judgement after the ``first`` playouts, and after each further ``ROUND``."""
+    """The judgement after the ``first`` playouts, and after each full ``ROUND``."""
     if playouts < 1:
         raise GoPolicyError(f"{playouts} playouts tell nothing: 1 or more are wanted")
     ends = np.empty((0, board.size, board.size), dtype=np.int8)
     while len(ends) < playouts:
-        more = min(ROUND if len(ends) else first, playouts - len(ends))
+        more = min(first if len(ends) < first else ROUND - len(ends) % ROUND, playouts - len(ends))
         ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
         yield judge_playouts(board, ends)
 
@@ -696,12 +696,14 @@ def worth_playing(
     near = passed or np.count_nonzero(moves) <= MANY
     if not near and probs[moves].max() >= CERTAIN:
         return moves
+    first_choice = np.where(moves, probs, -1).argmax()
     for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
         unsettled = moves & judgement.unsettled
         left = np.count_nonzero(unsettled)
         if not near and left > MANY:
             return moves
-        if near and not 0 < left <= FEW and not (left == 0 and may_turn(judgement)):
+        # More playouts where the player would pass, or play something else than they want to.
+        if unsettled.flat[first_choice] or (near and not 0 < left <= FEW and not (left == 0 and may_turn(judgement))):
             break
         near = True
     if unsettled.any():

@@ -567,6 +567,34 @@ def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: 
     assert not worth(ends, answer), "a pass needs none"
 
 
+def test_a_first_choice_that_two_playouts_leave_open_takes_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F1 is Black's in the second of sixteen playouts; all else is whose it looks."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"{letter}{row}" for letter in "DE" for row in range(1, 8)])
+    f1 = gopolicy.coords.point_from_gtp("F1", 7)
+    ends = np.full((16, 49), WHITE, dtype=np.int8)
+    ends.reshape(16, 7, 7)[:, :, :3] = BLACK
+    ends[1, f1] = BLACK
+    asked: list[int] = []
+
+    def play_out(*_: object, playouts: int, start: int, **__: object) -> np.ndarray:
+        asked.append(playouts)
+        return ends[start : start + playouts].reshape(-1, 7, 7)
+
+    def worth(choice: str) -> list[int]:
+        asked.clear()
+        probs = np.full(49, 0.01, dtype=np.float32)
+        probs[gopolicy.coords.point_from_gtp(choice, 7)] = 0.2
+        return np.flatnonzero(scoring.worth_playing(Uniform(), board, probs=probs.reshape(7, 7))).tolist()
+
+    monkeypatch.setattr(scoring, "play_out", play_out)
+    monkeypatch.setattr(scoring, "MANY", 10)  # of 28 moves
+    assert worth("F1") == [f1]
+    assert asked == [2]
+    assert worth("A1") == [], "eight playouts show that F1 is White's"
+    assert asked == [2, 6]
+
+
 def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatch: pytest.MonkeyPatch) -> None:
     """White's stone in Black's corner lives in some playouts of sixteen. Counted as it stands, White leads by 7 points before komi."""
     board = Board(7)
