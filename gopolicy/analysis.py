@@ -16,14 +16,15 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gopolicy import __version__
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted
 from gopolicy.process import Lines, Loading, add_policy_arguments, explain, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
@@ -120,24 +121,40 @@ NAMED_RULES = {
     "stone-scoring": Rules(ko="SIMPLE"),  # one of KaTrain's; see UNTAXED
     "tromp-taylor": Rules(),
 }
-UNTAXED = "stone-scoring"  # its tax of two points a group is not counted here
+UNTAXED = "stonescoring"  # its tax of two points a group is not counted here
 
 
-def rules_named(name: str) -> str:
-    """The name in the form of ``NAMED_RULES``: KaTrain has blanks and underscores in its names."""
-    return name.lower().replace("_", "-").replace(" ", "-")
+# KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
+SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb[0-9n]+)?")
+
+
+def plain_name(name: str) -> str:
+    """A name of rules without what clients write differently: KaTrain has blanks and underscores in it, KataGo takes it in one word too."""
+    return re.sub("[-_ ]", "", name.lower())
+
+
+BY_NAME = {plain_name(name): rules for name, rules in NAMED_RULES.items()}
 
 
 def rules_from(told: object) -> Rules:
-    """The rules of a name, or of an object in the form of ``Rules.described``; what is unknown, or unknown here, raises GoPolicyError.
+    """The rules of a name, of KataGo's short form, or of an object in the form of ``Rules.described``, which may be JSON text.
 
-    Situational superko is played as positional, and suicide stays forbidden: the rules of ``described`` are what is played.
+    What is unknown, or unknown here, raises GoPolicyError. Situational superko is played as positional, and suicide stays forbidden: the
+    rules of ``described`` are what is played.
     """
     if isinstance(told, str):
-        rules = NAMED_RULES.get(rules_named(told))
-        if rules is None:
-            raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
-        return rules
+        name = plain_name(told)
+        if name in BY_NAME:
+            return BY_NAME[name]
+        if short := SHORT_RULES.fullmatch(name):
+            ko, scoring, tax = (word.upper() for word in short.groups()[:3])
+            return rules_from({"ko": ko, "scoring": scoring, "tax": tax, "hasButton": short[4] == "1"})
+        if told.lstrip().startswith("{"):
+            try:
+                return rules_from(json.loads(told))
+            except (ValueError, RecursionError):
+                raise GoPolicyError("the rules are no JSON object") from None
+        raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
     if not isinstance(told, dict):
         raise GoPolicyError("rules are a name or a JSON object")
     scoring, ko = told.get("scoring", "AREA"), told.get("ko", "POSITIONAL")
@@ -191,7 +208,7 @@ def as_seen(board: Board) -> Board:
 
 @dataclass(frozen=True)
 class Restriction:
-    """Moves that a player may not think of, or (``only``) the only ones, before that ply; 0 is the next move."""
+    """Moves that a player may not think of, or (``only``) some of the only ones, before that ply; 0 is the next move."""
 
     colour: int
     points: frozenset[int]  # PASS may be one
@@ -213,12 +230,12 @@ class Wanted:
         """(N*N,): the points of the mask that the restrictions leave to the colour at that ply."""
         import numpy as np
 
-        for restriction in self.restrictions:
-            if restriction.colour == colour and ply < restriction.until:
-                named = np.zeros_like(mask)
-                named[[point for point in restriction.points if point != PASS]] = True
-                mask = mask & (named if restriction.only else ~named)
-        return mask
+        holding = [restriction for restriction in self.restrictions if restriction.colour == colour and ply < restriction.until]
+        avoided, allowed = np.zeros_like(mask), np.zeros_like(mask)
+        for restriction in holding:
+            (allowed if restriction.only else avoided)[[point for point in restriction.points if point != PASS]] = True
+        mask = mask & ~avoided
+        return mask & allowed if any(restriction.only for restriction in holding) else mask
 
 
 @dataclass
@@ -236,8 +253,7 @@ class MoveInfo:
 class Analysis:
     """What a policy expects of ``board.to_play``; the board is not changed. The symmetries are for the next move: pvs are read at a glance.
 
-    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 without a scorer. A scorer may need a second or
-    more in an opening: Interrupted is raised where ``stop()`` says so meanwhile.
+    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 until a scorer was asked (``score``).
     """
 
     def __init__(
@@ -247,10 +263,6 @@ class Analysis:
         wanted: Wanted | None = None,
         *,
         symmetries: int = 1,
-        scorer: Scorer | None = None,
-        komi: float = 0.0,
-        rules: Rules | None = None,
-        stop: Callable[[], bool] | None = None,
     ) -> None:
         import numpy as np
 
@@ -258,12 +270,8 @@ class Analysis:
         self.policy = policy
         self.board = board.copy()
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
-        self.scorer = scorer
+        self.scorer: Scorer | None = None  # who was asked
         self.black_winrate, self.black_lead = 0.5, 0.0
-        if scorer is not None:
-            winrate = scorer.winrate(board, komi, stop)
-            self.black_winrate = 0.5 if winrate is None else winrate
-            self.black_lead = scorer.expected_lead(board, komi, (rules or Rules()).scoring.lower())
         mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
         flat = np.where(mask, self.probs.ravel().astype(np.float64), 0.0)
         shares = flat / flat.sum() if flat.sum() > 0 else mask / max(mask.sum(), 1)
@@ -279,6 +287,16 @@ class Analysis:
         after = self.board.copy()
         after.play(point)
         self.moves.append(MoveInfo(point, prior, round(share * self.wanted.visits), len(self.moves), [point], after))
+
+    def score(self, scorer: Scorer, komi: float, rules: Rules, stop: Callable[[], bool] | None = None) -> None:
+        """Asks for winrate and lead, which may take a second or more in an opening.
+
+        Raises Interrupted, and changes nothing, where ``stop()`` says so meanwhile.
+        """
+        winrate = scorer.winrate(self.board, komi, stop)
+        self.black_winrate = 0.5 if winrate is None else winrate
+        self.black_lead = scorer.expected_lead(self.board, komi, rules.scoring.lower())
+        self.scorer = scorer
 
     def deepen(self) -> bool:
         """Makes some pvs a ply longer, the better a move the longer its pv; returns False where all are as long as they get."""
@@ -382,12 +400,20 @@ class Query:
         return board
 
 
+Job = tuple[int, int, int, Query]  # -priority, the order of arrival, turn
+
+
 class Analyst:
-    """Answers KataGo's JSON queries: ``take`` a line, then ``work`` while it is ``busy``; each gives objects to be sent."""
+    """Answers KataGo's JSON queries: ``take`` a line, then ``work`` while it is ``busy``; each gives objects to be sent.
+
+    ``listen`` is called again and again during ``work``, and may ``take`` lines.
+    """
 
     def __init__(self, policy: Callable[[], Mover], *, symmetries: int = 1, scorer: Callable[[], Scorer] | None = None) -> None:
         self.policy, self.symmetries, self.scorer = policy, symmetries, scorer
-        self._jobs: list[tuple[int, int, int, Query]] = []  # a heap: -priority, the order of arrival, turn
+        self.listen: Callable[[], None] = lambda: None
+        self._jobs: list[Job] = []  # a heap
+        self._at_work: Job | None = None
         self._arrived = 0
 
     @property
@@ -420,7 +446,7 @@ class Analyst:
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
         rules = query.get("rules")
-        if isinstance(rules, str) and rules_named(rules) == UNTAXED:
+        if isinstance(rules, str) and plain_name(rules) == UNTAXED:
             unknown.append({"warning": "the tax on groups is not counted here", "field": "rules", "id": name})
         if self.scorer is None and asked.ownership:
             unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
@@ -436,30 +462,47 @@ class Analyst:
             raise QueryError("action is query_version, clear_cache, terminate or terminate_all", "action")
         turns = _whole_numbers(query, "turnNumbers", 0, None)
         only = _text(query, "terminateId") if action == "terminate" else None
-        ended = [job for job in self._jobs if (only is None or job[3].id == only) and (turns is None or job[2] in turns)]
+        jobs = [*self._jobs, *([self._at_work] if self._at_work else [])]
+        ended = [job for job in jobs if (only is None or job[3].id == only) and (turns is None or job[2] in turns)]
         numbers = {job[1] for job in ended}
         self._jobs = [job for job in self._jobs if job[1] not in numbers]
         heapq.heapify(self._jobs)
+        if self._at_work and self._at_work[1] in numbers:
+            self._at_work = None
         return [query] + [
             {"id": asked.id, "isDuringSearch": False, "noResults": True, "turnNumber": turn} for _, _, turn, asked in sorted(ended)
         ]
 
-    def work(self) -> dict[str, Any]:
-        """Analyses the turn that is due, which has to be there; nothing is raised."""
-        _, _, turn, query = heapq.heappop(self._jobs)
+    def work(self) -> list[dict[str, Any]]:
+        """Analyses the turn that is due, which has to be there: its answer, or none where it was terminated meanwhile.
+
+        Nothing is raised but what ``listen`` raises of OSError.
+        """
+        self._at_work = heapq.heappop(self._jobs)
+        _, _, turn, query = self._at_work
         try:
-            return self._analysed(query, turn)
+            answer = self._analysed(query, turn)
+        except Interrupted:
+            return []
+        except OSError:
+            raise
         except Exception as error:
             if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client goes on, the log tells
                 say(f"the analysis of turn {turn} failed\n{traceback.format_exc()}")
-            return {"error": explain(error), "id": query.id}
+            answer = {"error": explain(error), "id": query.id}
+        self._at_work = None
+        return [answer]
+
+    def _terminated(self) -> bool:
+        self.listen()
+        return self._at_work is None
 
     def _analysed(self, query: Query, turn: int) -> dict[str, Any]:
         board = query.position(turn)
         scorer = None if self.scorer is None else self.scorer()
-        analysis = Analysis(
-            self.policy(), board, query.wanted, symmetries=self.symmetries, scorer=scorer, komi=query.komi, rules=query.rules
-        )
+        analysis = Analysis(self.policy(), board, query.wanted, symmetries=self.symmetries)
+        if scorer is not None:
+            analysis.score(scorer, query.komi, query.rules, self._terminated)
         for _ in range(DEEPENINGS):
             analysis.deepen()
         view = {"BLACK": BLACK, "WHITE": WHITE}.get(query.perspective, board.to_play)
@@ -489,6 +532,7 @@ class Analyst:
                     "pv": [point_to_gtp(point, query.size) for point in move.pv],
                 }
                 for move in analysis.moves
+                if move.visits or not move.order  # with few visits not all get one
             ],
         }
         if query.policy:
@@ -627,22 +671,35 @@ def _whole_numbers(query: Mapping[str, Any], name: str, least: int, most: int | 
 
 
 def serve(analyst: Analyst, stdin: BinaryIO, stdout: BinaryIO) -> None:
-    """Answers queries until the end of input, and then those that wait. New lines are looked at after each turn.
+    """Answers queries until the end of input, and then those that wait. New lines are taken while a turn is at work.
 
     Raises OSError where nobody reads the answers any more.
     """
     lines = Lines(stdin)
     more = True
-    while more or analyst.busy:
-        if more and not (analyst.busy and lines.quiet(0)):
-            line = next(lines, None)
-            more = line is not None
-            answers = analyst.take(line.decode("utf-8", "replace")) if line is not None else []
-        else:
-            answers = [analyst.work()]
+
+    def send(answers: Iterable[dict[str, Any]]) -> None:
         for answer in answers:
             stdout.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
         stdout.flush()
+
+    def take() -> None:
+        nonlocal more
+        line = next(lines, None)
+        more = line is not None
+        send(analyst.take(line.decode("utf-8", "replace")) if line is not None else [])
+
+    def listen() -> None:
+        while more and not lines.quiet(0):
+            take()
+
+    analyst.listen = listen
+    while more or analyst.busy:
+        listen()
+        if analyst.busy:
+            send(analyst.work())
+        elif more:
+            take()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

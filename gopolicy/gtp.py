@@ -21,6 +21,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -45,7 +46,6 @@ _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ENDLESS = 200  # moves: small boards, with little room and many captures, may take more than two moves for each point
 _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
-_TOGETHER = 0.05  # seconds after a command in which what comes has been sent together with it
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
 _HURRY = 0.5  # seconds for a move below which the network is asked once, and no winrate is looked for
@@ -134,7 +134,7 @@ class Engine:
             "query_boardsize": lambda _: str(self.board.size),
             "clear_board": self.clear_board,
             "komi": self.set_komi,
-            "get_komi": lambda _: f"{self.komi:g}",
+            "get_komi": lambda _: _shortest(self.komi),
             "fixed_handicap": self.fixed_handicap,
             "place_free_handicap": self.place_free_handicap,
             "set_free_handicap": self.set_free_handicap,
@@ -264,12 +264,7 @@ class Engine:
         """A name, or a JSON object as ``kata-get-rules`` tells it. The board stays."""
         if not arguments:
             raise GtpError("syntax error")
-        text = " ".join(arguments)
-        try:
-            told = json.loads(text) if text.startswith("{") else text
-        except (ValueError, RecursionError):
-            raise GtpError("syntax error") from None
-        self.rules = rules_from(told)
+        self.rules = rules_from(" ".join(arguments))
         self.board.superko = self.rules.superko
         return ""
 
@@ -298,7 +293,7 @@ class Engine:
     def showboard(self, arguments: Sequence[str]) -> str:
         from gopolicy import draw
 
-        return f"\n{draw.board_text(self.board, colour=False, unicode=False)}\nkomi {self.komi:g}"
+        return f"\n{draw.board_text(self.board, colour=False, unicode=False)}\nkomi {_shortest(self.komi)}"
 
     # ---- handicap and setup
 
@@ -536,41 +531,28 @@ class Engine:
         wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=most)
         return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
 
-    def _analysis(self, asked: _Asked, stop: Callable[[], bool] | None, scored: bool = True) -> Analysis:
-        return Analysis(
-            self.policy(),
-            self._turn_of(asked.colour),
-            asked.wanted,
-            symmetries=self._views(asked.colour),
-            scorer=self.scorer() if scored and self.scorer is not None else None,
-            komi=self.komi,
-            rules=self.rules,
-            stop=stop,
-        )
+    def _analysis(self, asked: _Asked) -> Analysis:
+        return Analysis(self.policy(), self._turn_of(asked.colour), asked.wanted, symmetries=self._views(asked.colour))
 
     def analyze(self, arguments: Sequence[str], line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
         """A line now and one each interval, until there is input; meanwhile the pvs grow.
 
-        Input that comes before the first line ends the analysis without one. What was sent together with the command does not: then
-        there is one line.
+        The winrate of the first line is that of no playout, 50 %: they take a second in an opening. Where input waits already, this line
+        is all, but that it waits for the playouts where it is to tell the ownership.
         """
         asked = self._asked(arguments)
-        together = not self.quiet(0.0)
-        self.policy()  # the first time it has to be loaded: what comes meanwhile counts as sent together with the command
-        began = time.monotonic()
+        return self._reports(self._analysis(asked), asked, line, patient="ownership" in asked.switches and not self.quiet(0.0))
 
-        def stop() -> bool:
-            nonlocal together
-            together = together or (time.monotonic() - began < _TOGETHER and not self.quiet(0.0))
-            return not together and not self.quiet(0.0)
-
-        try:
-            return self._reports(self._analysis(asked, stop), asked, line)
-        except Interrupted:
-            return iter(())
-
-    def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str]) -> Iterator[str]:
-        yield line(analysis, asked)
+    def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str], patient: bool) -> Iterator[str]:
+        if not patient:
+            yield line(analysis, asked)
+        if self.scorer is not None:
+            try:
+                analysis.score(self.scorer(), self.komi, self.rules, lambda: not (patient or self.quiet(0.0)))
+            except Interrupted:
+                return
+        if patient or self.scorer is not None:
+            yield line(analysis, asked)
         due = time.monotonic() + asked.interval
         grows = True
         while self.quiet(0.0 if grows else max(due - time.monotonic(), 0.0)):
@@ -583,10 +565,10 @@ class Engine:
         """``genmove``, with what it looked at on a line before: the move comes at once, so there is only one."""
         asked = self._asked(arguments)
         hurries, stop = self._hurries(asked.colour), self._out_of_time(asked.colour)
-        try:
-            analysis = self._analysis(asked, stop, scored=not hurries)
-        except Interrupted:
-            analysis = self._analysis(asked, None, scored=False)
+        analysis = self._analysis(asked)
+        if self.scorer is not None and not hurries:
+            with suppress(Interrupted):
+                analysis.score(self.scorer(), self.komi, self.rules, stop)
         for _ in range(0 if hurries else _GLANCE):
             analysis.deepen()
         point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs, stop=stop)
@@ -605,7 +587,7 @@ class Engine:
             infos.append(f"rootInfo visits {asked.wanted.visits} {value}")
         if "ownership" in asked.switches and analysis.scorer is not None:
             owners = analysis.scorer.ownership(analysis.board).ravel() * asked.colour
-            infos.append("ownership " + " ".join(f"{share:.4f}" for share in owners))
+            infos.append("ownership " + " ".join(f"{round(share, 4) + 0.0:.4f}" for share in owners.tolist()))
         return " ".join(infos)
 
     def raw_network(self, arguments: Sequence[str]) -> str:
@@ -670,8 +652,8 @@ class Engine:
         return self.scorer()
 
     def final_score(self, arguments: Sequence[str]) -> str:
-        lead = self._scorer().final_score(self.board, self.komi, self.rules.scoring.lower())
-        return f"{'B' if lead > 0 else 'W'}+{abs(lead):.1f}" if lead else "0"
+        lead = round(self._scorer().final_score(self.board, self.komi, self.rules.scoring.lower()), 6)
+        return f"{'B' if lead > 0 else 'W'}+{abs(float(lead))}" if lead else "0"
 
     def final_status_list(self, arguments: Sequence[str]) -> str:
         (status,) = _words(arguments, 1)
@@ -690,8 +672,14 @@ class Engine:
         words, number = list(arguments), None
         if len(words) > 1 and words[-1].isascii() and words[-1].isdigit():
             number = max(_whole(words.pop()), 1)
+        path = _path(words)
         try:
-            record = sgf.read_sgf(_path(words))
+            try:
+                record = sgf.read_sgf(path)
+            except SgfError:  # what is wrong may come after that move
+                record = sgf.read_sgf(path, illegal="cut")
+                if number is None or number > len(record.moves) + 1:
+                    raise
         except SgfError as error:
             say(explain(error))
             raise GtpError("cannot load file") from None
@@ -759,6 +747,11 @@ def _number(word: str) -> float:
     if not math.isfinite(value):
         raise GtpError("syntax error")
     return value
+
+
+def _shortest(number: float) -> str:
+    """All the digits that it needs, and no negative zero."""
+    return str(number + 0.0).removesuffix(".0")
 
 
 def _whole(word: str) -> int:

@@ -721,11 +721,11 @@ def worth_playing(
 def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
     """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
 
-    Never before there are as many moves as a quarter of the board has points.
+    Never before there are as many moves, or stones set up, as a quarter of the board has points.
     """
     colour = board.to_play if colour is None else colour
     points = board.size**2
-    if board.move_number < points // 4:
+    if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False
     lost: list[float] = []
     for start in range(0, playouts, 4):  # most positions are not lost: a few playouts show it

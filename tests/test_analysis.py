@@ -17,7 +17,7 @@ from gopolicy import __version__, analysis
 from gopolicy.analysis import Analysis, Analyst, Restriction, Wanted, as_seen
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, Interrupted
 
 
 class FirstFree:
@@ -104,6 +104,8 @@ def test_restrictions_hold_as_deep_as_they_say():
     assert thought.moves[0].pv == points(9, "C9 B9 A9 D9")  # White may not take A9 as the second move, Black may as the third
     only = Analysis(FirstFree(), Board(9), Wanted((Restriction(BLACK, frozenset(points(9, "E5 D4 pass")), 1, only=True),)))
     assert [move.point for move in only.moves] == points(9, "E5 D4")
+    lists = Wanted(tuple(Restriction(BLACK, frozenset(points(9, told)), 1, only=True) for told in ("E5 D4", "C3", "pass")), min_moves=3)
+    assert [move.point for move in Analysis(FirstFree(), Board(9), lists).moves] == points(9, "E5 D4 C3"), "as Leela Zero takes them"
     assert only.moves[0].visits > only.moves[1].visits
     assert sum(move.visits for move in only.moves) == 10_000
 
@@ -129,7 +131,9 @@ def test_a_policy_without_any_idea():
 
 def test_the_scorer_is_turned_to_the_player():
     board = board_of(5, "C3")
-    thought = Analysis(FirstFree(), board, scorer=Scores())
+    thought = Analysis(FirstFree(), board)
+    assert thought.seen_by(BLACK) == (0.5, 0.0)
+    thought.score(Scores(), 7.5, analysis.Rules())
     assert thought.seen_by(BLACK) == (0.7, 3.0)
     assert thought.seen_by(WHITE) == (pytest.approx(0.3), -3.0)
     assert Analysis(FirstFree(), board).seen_by(WHITE) == (0.5, 0.0)
@@ -149,10 +153,39 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
     return [({"b": BLACK, "w": WHITE}[word[-1]], point_from_gtp(word[:-2], 9)) for word in stones.split(",")]
 
 
-@pytest.mark.parametrize("told", ["go", 3, None, ["chinese"], {"ko": "NONE"}, {"tax": "ALL"}, {"hasButton": True}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "go",
+        3,
+        None,
+        ["chinese"],
+        {"ko": "NONE"},
+        {"tax": "ALL"},
+        {"hasButton": True},
+        "{",
+        "koSIMPLEscoreAREAtaxALLsui0",
+        "koSIMPLEscoreAREAtaxNONEsui0button1",
+    ],
+)
 def test_rules_that_are_not_known(told):
     with pytest.raises(GoPolicyError, match="rules"):
         analysis.rules_from(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "rules"),
+    [
+        ("TrompTaylor", analysis.NAMED_RULES["tromp-taylor"]),
+        ("koPOSITIONALscoreAREAtaxNONEsui0", analysis.Rules()),
+        ("koSIMPLEscoreTERRITORYtaxSEEKsui0".replace("SEEK", "SEKI"), analysis.NAMED_RULES["japanese"]),
+        ("koSITUATIONALscoreAREAtaxNONEsui1button0whbN-1", analysis.Rules()),
+        ('{"ko": "SIMPLE", "scoring": "AREA"}', analysis.NAMED_RULES["chinese"]),
+    ],
+)
+def test_forms_of_rules(told, rules):
+    """As KataGo's documentation of ``kata-set-rules`` and of its JSON engine writes them."""
+    assert analysis.rules_from(told) == rules
 
 
 # As in KaTrain 1.20's engine.py, with a blank and an underscore.
@@ -175,7 +208,7 @@ def ask(analyst: Analyst, **query) -> list[dict]:
     """All answers to a query."""
     answers = analyst.take(json.dumps(query))
     while analyst.busy:
-        answers.append(analyst.work())
+        answers += analyst.work()
     return json.loads(json.dumps(answers))
 
 
@@ -250,7 +283,7 @@ def test_turns_and_priorities():
     assert analyst.take(json.dumps(query_of(id="last", moves=moves, analyzeTurns=[2, 1], priorities=[-1, 9]))) == []
     order = []
     while analyst.busy:
-        answer = analyst.work()
+        (answer,) = analyst.work()
         order.append((answer["id"], answer["turnNumber"]))
         assert answer["rootInfo"]["currentPlayer"] == "BW"[answer["turnNumber"] % 2]
     assert order == [("last", 1), ("first", 3), ("q", 0), ("q", 3), ("q", 1), ("last", 2)]
@@ -343,10 +376,46 @@ def test_actions():
     nothing = {"id": "one", "isDuringSearch": False, "noResults": True}
     assert analyst.take(json.dumps(end)) == [end, nothing | {"turnNumber": 0}, nothing | {"turnNumber": 2}]
     assert analyst.take(json.dumps(end | {"terminateId": "unknown"})) == [end | {"terminateId": "unknown"}]
-    assert analyst.work()["turnNumber"] == 1
+    assert [answer["turnNumber"] for answer in analyst.work()] == [1]
     ended = analyst.take(json.dumps({"id": "a", "action": "terminate_all"}))
     assert [answer.get("turnNumber") for answer in ended] == [None, 0, 1, 2]
     assert not analyst.busy
+
+
+def test_terminate_ends_the_turn_at_work():
+    class Slow(Scores):
+        def winrate(self, board, komi, stop=None):
+            for _ in range(1000):
+                if stop():
+                    raise Interrupted
+            return 0.7
+
+    analyst = analyst_of(scorer=Slow)
+    moves = [["B", "C3"], ["W", "G7"]]
+    end = {"id": "t", "action": "terminate", "terminateId": "q", "turnNumbers": [1]}
+    waiting = [json.dumps(query_of(id="other")), json.dumps(end)]
+    heard: list[dict] = []
+
+    def listen():
+        if analyst.busy and waiting and started:
+            heard.extend(analyst.take(waiting.pop(0)))
+
+    analyst.listen = listen
+    started = False
+    assert analyst.take(json.dumps(query_of(moves=moves, analyzeTurns=[0, 1, 2]))) == []
+    assert [answer["turnNumber"] for answer in analyst.work()] == [0]
+    started = True
+    assert analyst.work() == [], "turn 1 is at work when it is terminated"
+    assert heard == [end, {"id": "q", "isDuringSearch": False, "noResults": True, "turnNumber": 1}]
+    assert [(answer["id"], answer["turnNumber"]) for answer in [*analyst.work(), *analyst.work()]] == [("q", 2), ("other", 0)]
+    assert not analyst.busy
+
+
+def test_a_move_without_a_visit_is_not_told():
+    (answer,) = ask(analyst_of(), **query_of(maxVisits=5))
+    assert [move["visits"] for move in answer["moveInfos"]] == [2, 1, 1]
+    (answer,) = ask(analyst_of(), **query_of(maxVisits=1))
+    assert [move["move"] for move in answer["moveInfos"]] == ["A9"]
 
 
 GARBAGE = [

@@ -224,7 +224,7 @@ NONSENSE = {
     "loadsgf": [""],
     "gg-undo": ["x", "-1", "1 2"],
     "kgs-genmove_cleanup": ["", "x"],
-    "kata-set-rules": ["", "{", '{"ko":', "{" * 100_000],
+    "kata-set-rules": [""],
     "kata-raw-nn": ["8", "-1", "x"],
     "gogui-play_sequence": ["b", "b d1 w", "b d1 w x9", "b pass x d2"],
     "gogui-setup_player": ["", "x", "b w"],
@@ -253,6 +253,7 @@ ILLEGAL = ["b E5", "w E5", "w A9", "w C3"]  # an own stone lies there, one of th
     + [(f"set_free_handicap {stones}", "bad vertex list") for stones in ("", "A1", "A1 A1", "A1 pass", "A1 K4", "A1 x", "A1 b")]
     + [(command, "board not empty") for command in ("fixed_handicap 2", "place_free_handicap 7", "set_free_handicap A1 G7")]
     + [("gg-undo 12", "cannot undo"), ("rectangular_boardsize 9 13", "unacceptable size"), ("loadsgf there/is/none 3", "cannot load file")]
+    + [(f"kata-set-rules {text}", "the rules are no JSON object") for text in ("{", '{"ko":', "{" * 100_000)]
     + [(command, "cannot score") for command in ("final_score", "final_status_list dead", "gopolicy-ownership")]
     + [("printsgf there/is/none", "cannot write file"), ("loadsgf " + "x" * 100_000, "cannot load file")],
 )
@@ -451,6 +452,24 @@ def test_games_are_written_and_read(tmp_path):
     assert state(other) == before
 
 
+def test_a_fault_after_the_move_asked_for_does_not_matter(tmp_path, capsys):
+    """An occupied point at the third move; stones set up after the second."""
+    for text in ("(;SZ[9]KM[0];B[dd];W[ee];B[dd])", "(;SZ[9]KM[0];B[dd];W[ee];AB[aa]AE[dd];B[cc])"):
+        path = tmp_path / "game.sgf"
+        path.write_text(text)
+        engine = engine_of()
+        assert tell(engine, f"loadsgf {path} 3", f"loadsgf {path} 4", f"loadsgf {path}") == ["=", *["? cannot load file"] * 2]
+        assert engine.board.moves == [(BLACK, point_from_gtp("D6", 9)), (WHITE, point_from_gtp("E5", 9))]
+        assert "game.sgf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("komi", "told"), [("-0", "0"), ("7", "7"), ("6.25", "6.25"), ("300.123456789", "300.123456789"), ("1e3", "1000")])
+def test_komi_keeps_its_digits(komi, told):
+    engine = engine_of()
+    assert tell(engine, f"komi {komi}", "get_komi") == ["=", f"= {told}"]
+    assert tell(engine, "showboard")[0].endswith(f"\nkomi {told}")
+
+
 @pytest.mark.parametrize("content", [b"", b"no game", b"(;SZ[9:13];B[aa])", b"(;SZ[9];B[aa];W[aa])", b"\x00" * 1000])
 def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
     path = tmp_path / "bad.sgf"
@@ -520,7 +539,9 @@ def test_a_move_comes_in_time_however_long_the_scorer_would_think(seconds):
     assert len(set(scores.stops)) == 2, "a clock for each of the two commands, whatever they ask"
 
 
-@pytest.mark.parametrize(("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0")])
+@pytest.mark.parametrize(
+    ("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0"), (13 - 12.75, "B+0.25"), (12.96 - 13, "W+0.04")]
+)
 def test_final_score(lead, answer):
     scorer = Scores(lead)
     engine = engine_of(scorer=lambda: scorer)
@@ -656,7 +677,8 @@ def test_what_the_scorer_knows_is_told_from_the_players_view():
         assert float(dict(zip(words[::2], words[1::2], strict=True))["winrate"]) == winrate
         assert [float(share) for share in owners.split()][::24] == [first, -first]
         assert len(owners.split()) == 25
-        assert {move["winrate"] for move in infos(tell(engine, f"lz-analyze {colour} 50")[0])} == {str(round(10_000 * winrate))}
+        _, at_once, later = tell(engine, f"lz-analyze {colour} 50")[0].split("\n")
+        assert [{move["winrate"] for move in infos(line)} for line in (at_once, later)] == [{"5000"}, {str(round(10_000 * winrate))}]
 
 
 @pytest.mark.parametrize("name", ["genmove_analyze", "lz-genmove_analyze", "kata-genmove_analyze"])
@@ -758,31 +780,27 @@ def test_analysis_goes_on_until_there_is_input():
     assert lengths[-1] > lengths[0]
 
 
-def test_input_ends_an_analysis_that_still_looks_for_a_winrate():
-    scores = Scores()
-    scores.thinks = True
-    engine = engine_of(Prefers("D4"), scorer=lambda: scores)
-    began = time.monotonic()
-    engine.quiet = lambda _: time.monotonic() - began < 0.2
-    assert tell(engine, "3 lz-analyze 50", "4 name") == ["=3", "=4 gopolicy"]
-    scores.thinks = False
-    assert tell(engine, "lz-analyze 50")[0].startswith("=\ninfo move D4 ")
+def test_the_first_line_of_an_analysis_waits_for_no_playout():
+    """Input ends the search for a winrate; what is known without one has been said by then."""
 
-
-def test_what_is_sent_together_with_an_analysis_lets_it_say_a_line():
     class Slow(Scores):
         def winrate(self, board, komi, stop=None):
-            asked = [stop() for _ in range(20) if not time.sleep(0.01)]
-            assert not any(asked)
-            return super().winrate(board, komi)
+            while not stop():
+                time.sleep(0.001)
+            raise Interrupted
 
-    def loaded():
-        time.sleep(0.2)
-        return Prefers("D4")
-
-    engine = gtp.Engine(loaded, scorer=Slow)
-    engine.quiet = lambda _: False
-    assert tell(engine, "lz-analyze 50")[0].startswith("=\ninfo move D4 ")
+    engine = engine_of(Prefers("D4"), scorer=Slow)
+    pieces = engine.pieces("3 lz-analyze b 50")
+    first = next(pieces)
+    assert first.startswith("=3\ninfo move D4 visits ")
+    assert " winrate 5000 " in first
+    assert not first.endswith("\n\n")
+    assert list(pieces) == ["\n"], "the answer ends, without another line"
+    # Whoever asks for the ownership and has sent more already is told all of it on the one line they get.
+    engine = engine_of(Prefers("D4"), scorer=lambda: Scores(winrate=0.8))
+    (line,) = tell(engine, "kata-analyze b 50 ownership true")[0].split("\n")[1:]
+    assert " winrate 0.800000 " in line
+    assert " ownership 1.0000 " in line
 
 
 def test_the_end_of_input_ends_an_analysis():

@@ -664,6 +664,10 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
     assert not scoring.is_lost(Uniform(), board, 0.5, colour=WHITE)
     assert not scoring.is_lost(Uniform(), board, -22.5, colour=BLACK), "lost, but not by much"
     assert scoring.is_lost(Uniform(), board, -80, colour=WHITE)
+    assert scoring.is_lost(Uniform(), board_of(picture), 0.5, colour=BLACK), "the stones may have been set up"
+    few = Board(9)
+    few.setup(white=["C3", "C7", "G3", "G7"])
+    assert not scoring.is_lost(Uniform(), few, 200.5, colour=BLACK), "an opening"
 
 
 def test_two_networks_end_a_small_game(policy: gopolicy.Policy) -> None:
