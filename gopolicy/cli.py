@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gopolicy.errors import GoPolicyError, UsageError
+from gopolicy.errors import GoPolicyError, UsageError, whole_number
 
 # command: (module, what it does)
 COMMANDS = {
@@ -44,12 +44,14 @@ def run(args: argparse.Namespace) -> int:
     from gopolicy import draw, policy, sgf
     from gopolicy.coords import colour_name, point_to_gtp
 
-    record = sgf.read_sgf(args.game)
-    number = len(record.moves) + 1 if args.move is None else args.move
-    if not 1 <= number <= len(record.moves) + 1:
-        raise GoPolicyError(
-            f"{args.game} has no move {args.move}: its moves are 1 to {len(record.moves)} (and {len(record.moves) + 1} is the end)"
-        )
+    if args.move is not None:
+        whole_number(args.move, "--move", 1)
+    record = sgf.read_until(args.game, args.move)
+    end = len(record.moves) + 1
+    number = end if args.move is None else args.move
+    if number > end:
+        its = f"its moves are 1 to {end - 1} (and {end} is the end)" if record.moves else "it has none (1 is the position)"
+        raise GoPolicyError(f"{args.game} has no move {number}: {its}")
     board = record.position(number)
     player = policy.load(args.weights, device=args.device)
     candidates = player.top_k(board, args.k, args.symmetries)
@@ -86,30 +88,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
-    parser = parser_for(command)
-    args = parser.parse_args(arguments)
-    if args.version:
-        from gopolicy import __version__
+    name = f"gopolicy {command}" if command else "gopolicy"
+    try:  # around the parser too: to load what a command needs takes seconds
+        parser = parser_for(command)
+        args = parser.parse_args(arguments)
+        if args.version:
+            from gopolicy import __version__
 
-        print(f"gopolicy {__version__}")
-        return 0
-    if args.command is None:
-        parser.print_help(sys.stderr)
-        return 2
-    try:
+            print(f"gopolicy {__version__}")
+            return 0
+        if args.command is None:
+            parser.print_help(sys.stderr)
+            return 2
         status: int = _home(COMMANDS[args.command][0]).run(args)
         sys.stdout.flush()  # here, where a reader that went away is understood
         return status
     except GoPolicyError as error:
-        print(f"gopolicy {args.command}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print(f"gopolicy {args.command}: stopped", file=sys.stderr)
+        print(f"{name}: stopped", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a folder that cannot be made, a disk that is full
         where = f"{error.filename}: " if error.filename else ""
-        print(f"gopolicy {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
         return 1

@@ -48,5 +48,9 @@ class WeightsError(GoPolicyError):
     """Weights that cannot be used: damaged, of another plane set, or of another network."""
 
 
+class DeviceError(WeightsError, UsageError):
+    """A device that this machine does not have."""
+
+
 class GamesError(GoPolicyError):
     """A packed set of games, or an archive, that cannot be read."""

@@ -71,7 +71,9 @@ def answer(
         if progress:
             progress(len(targets))
     if not parts:
-        raise GamesError(f"the {split} split of the packed set has no position on a 19x19 board: more games are needed, or --split all")
+        sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
+        needed = "" if split == "all" else ": more games are needed, or --split all"
+        raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -229,7 +231,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
 def add_arguments(parser: Any) -> None:
     """Arguments of ``gopolicy evaluate``."""
     parser.add_argument("weights", help="a weights file, or default or fast for those of the package")
-    parser.add_argument("games", nargs="+", type=Path, help="a packed set of games, or archives (then all their games are asked)")
+    parser.add_argument("games", nargs="+", type=games.named_path, help="one packed set of games, or archives (all their games are asked)")
     parser.add_argument("--split", choices=(*games.SPLITS, "all"), help="of a packed set (default: test); of archives all games are asked")
     parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
     parser.add_argument("--max-positions", type=int, metavar="N", help="positions of whole games drawn at random, at most (default: all)")

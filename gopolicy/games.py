@@ -11,6 +11,7 @@ that a game met twice, mirrored, or cut short never stands on both sides.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import hashlib
 import json
@@ -21,6 +22,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,7 +240,7 @@ class Report:
     kept: int = 0
     moves: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    refused: list[tuple[str, str, str]] = field(default_factory=list)  # (name, kind, sentence)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)  # (name, kind, sentence), which is empty where the kind says it
 
     def __str__(self) -> str:
         lines = [f"{self.read} games read, {self.kept} kept ({self.moves} moves), {self.read - self.kept} left out"]
@@ -248,7 +250,7 @@ class Report:
 
 # ---------------------------------------------------------------- packing
 
-Kept = tuple[str, str, str, int, bytes, bytes, tuple[Any, ...]]  # black, white, server, source, setup, moves, facts
+Kept = tuple[str, str, str, str, int, bytes, bytes, tuple[Any, ...]]  # name, black, white, server, source, setup, moves, facts
 Outcome = Kept | tuple[str, str, str]  # or (name, reason, sentence)
 
 
@@ -261,7 +263,7 @@ def pack_record(record: GameRecord, source: int) -> Kept:
     winner, margin = parse_result(record.result)
     ranks = [rank_number(rank) for rank in record.ranks]
     facts = (date_number(record.date), record.komi, margin, record.size, min(record.handicap, 255), *ranks, winner, record.to_play)
-    return (*record.players, record.server, source, setup.tobytes(), moves.tobytes(), (whole, opening, *facts))
+    return (record.name, *record.players, record.server, source, setup.tobytes(), moves.tobytes(), (whole, opening, *facts))
 
 
 def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illegal: Illegal) -> list[Outcome]:
@@ -278,7 +280,7 @@ def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illeg
                 outcomes.append((name, record.kind, str(record)))
                 continue
             reason = chosen.reason_against(record)
-            outcomes.append((name, reason, "") if reason else pack_record(record, source))
+            outcomes.append((record.name, reason, "") if reason else pack_record(record, source))
     return outcomes
 
 
@@ -344,8 +346,14 @@ def pack(
     whole_number(processes, "the number of processes", 1)
     roots = [Path(path) for path in paths]
     archives.check(roots)
-    if out.is_dir() or not out.parent.is_dir():
-        why = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+    packed_already = False
+    for root in roots:
+        with suppress(OSError):  # what cannot be read is told of when it is read
+            packed_already = root.is_file() and is_packed(root)
+        if packed_already:
+            raise GamesError(f"{root} is a packed set of games already: name it alone where it is wanted, and archives to be packed")
+    if (out.exists() and not out.is_file()) or not out.parent.is_dir():
+        why = "it is a folder" if out.is_dir() else "it is no ordinary file" if out.exists() else f"there is no folder {out.parent}"
         raise GamesError(f"{out} cannot be written: {why}")
     if out.exists() and out.stat().st_size and not is_packed(out):
         raise GamesError(f"{out} is there, and no packed set of games: name another file to write, not to lose it")
@@ -363,16 +371,16 @@ def pack(
             if len(outcome) == 3:
                 name, reason, sentence = outcome
                 report.left_out[reason] += 1
-                if sentence:
-                    report.refused.append((name, reason, sentence))
+                report.refused.append((name, reason, sentence))
                 continue
-            black, white, server, source, setup, played, rest = outcome
+            name, black, white, server, source, setup, played, rest = outcome
             whole, opening, date, komi, margin, size, handicap, black_rank, white_rank, winner, to_play = rest
             if whole in seen and not chosen.keep_duplicates:
                 report.left_out["duplicate"] += 1
+                report.refused.append((name, "duplicate", ""))
                 continue
             seen.add(whole)
-            names = [players.setdefault(name, len(players)) for name in (black, white)]
+            names = [players.setdefault(player, len(players)) for player in (black, white)]
             place = servers.setdefault(server, len(servers))
             split = split_of(opening)
             ranks = (black_rank, white_rank)
@@ -386,7 +394,10 @@ def pack(
         if progress:
             progress(report.read, report.kept)
     if not report.kept:
-        why = "".join(f"\n{name}: {sentence}" for name, _, sentence in report.refused[:REFUSED_SHOWN])
+        if not report.read:
+            raise GamesError(f"there is no SGF game in {', '.join(map(str, roots))}")
+        told = [f"\n{name}: {sentence}" for name, _, sentence in report.refused if sentence]
+        why = "".join(told[:REFUSED_SHOWN])
         raise GamesError(f"no game was kept of {report.read} read, so nothing was written\n{report}{why}")
     text = [name.encode() for name in players]
     sections: dict[str, npt.NDArray[Any]] = {
@@ -418,6 +429,7 @@ def write_sections(out: Path, sections: dict[str, npt.NDArray[Any]], about: dict
         for name, array in sections.items()
     ]
     header = json.dumps({**about, "sections": listed}, ensure_ascii=False, sort_keys=True).encode()
+    out = out.resolve()  # a link goes on to lead to the games
     part = out.with_name(out.name + ".part")
     try:
         with part.open("wb") as file:
@@ -464,7 +476,8 @@ class PackedGames:
                 data = bytearray(os.fstat(file.fileno()).st_size)  # not bytes: kernels take no read-only arrays
                 file.readinto(data)
         except OSError as error:
-            raise GamesError(f"{path} cannot be read: {error.strerror}") from None
+            hint = f": pack the games in it with `gopolicy pack {path} --out games.gpk`" if Path(path).is_dir() else ""
+            raise GamesError(f"{path} cannot be read: {error.strerror}{hint}") from None
         if not data.startswith(MAGIC):
             raise GamesError(f"{path} is no packed set of games: make one with `gopolicy pack ARCHIVE --out games.gpk`")
         at = len(MAGIC) + 8
@@ -545,9 +558,16 @@ class PackedGames:
 
 def add_arguments(parser: Any) -> None:
     """Arguments of ``gopolicy pack``."""
-    parser.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="folders, .sgf, .gz, .xz, .zip, .tar.*, .7z")
+    parser.add_argument("archives", nargs="+", type=named_path, metavar="ARCHIVE", help="folders, .sgf, .gz, .xz, .zip, .tar.*, .7z")
     parser.add_argument("--out", type=Path, required=True, help="the packed file to write, for example games.gpk")
     add_filter_arguments(parser)
+
+
+def named_path(text: str) -> Path:
+    """For argparse: an empty name, as of a variable that is not set, would be the folder at hand."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': expected the name of a file or folder")
+    return Path(text)
 
 
 def is_packed(path: Path) -> bool:
@@ -604,7 +624,7 @@ def run(args: Any) -> int:
     print(report, file=sys.stderr)
     if args.list_refused:
         for name, kind, sentence in report.refused:
-            print(f"{kind}\t{name}\t{sentence}")
+            print(f"{kind}\t{name}\t{sentence}".rstrip("\t"))
     else:
         unreadable = [f"{name}: {sentence}" for name, kind, sentence in report.refused if kind == "unreadable member"]
         print("".join(f"{line}\n" for line in unreadable[:REFUSED_SHOWN]), end="", file=sys.stderr)

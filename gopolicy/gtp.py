@@ -672,14 +672,8 @@ class Engine:
         words, number = list(arguments), None
         if len(words) > 1 and words[-1].isascii() and words[-1].isdigit():
             number = max(_whole(words.pop()), 1)
-        path = _path(words)
         try:
-            try:
-                record = sgf.read_sgf(path)
-            except SgfError:  # what is wrong may come after that move
-                record = sgf.read_sgf(path, illegal="cut")
-                if number is None or number > len(record.moves) + 1:
-                    raise
+            record = sgf.read_until(_path(words), number)
         except SgfError as error:
             say(explain(error))
             raise GtpError("cannot load file") from None

@@ -23,7 +23,7 @@ from torch import Tensor
 from gopolicy import inference, symmetry, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_gtp
-from gopolicy.errors import GoPolicyError, UsageError, WeightsError, whole_number
+from gopolicy.errors import DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import encode
 from gopolicy.network import PolicyNetwork, resolve_precision
 
@@ -127,15 +127,15 @@ def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:
 
 
 def choose_device(device: str) -> torch.device:
-    """``auto``: a GPU where there is one, else the CPU. Raises WeightsError for what this machine does not have."""
+    """``auto``: a GPU where there is one, else the CPU. Raises DeviceError for what this machine does not have."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        torch.zeros(1, device=chosen).cpu()  # "meta" holds nothing that could be asked for
     except (RuntimeError, AssertionError, TypeError) as error:
         why = str(error).splitlines()[0].partition(", ")[0]  # torch goes on with a list of all it was ever built for
-        raise WeightsError(f"device {device!r} is not to be had here ({why}): try cpu or auto") from None
+        raise DeviceError(f"device {device!r} is not to be had here ({why}): try cpu or auto") from None
     return chosen
 
 

@@ -118,6 +118,19 @@ def read_sgf(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "
     return _record(next(_games(data, is_text)), name, illegal)
 
 
+def read_until(source: Path | str | bytes, move: int | None = None) -> GameRecord:
+    """``read_sgf`` for whoever wants the position before that move, or with None the last one: a fault from there on does not matter."""
+    try:
+        return read_sgf(source)
+    except SgfError:
+        if move is None:
+            raise
+        record = read_sgf(source, illegal="cut")
+        if move > len(record.moves) + 1:
+            raise
+        return record
+
+
 def read_collection(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "refuse") -> Iterator[GameRecord | SgfError]:
     """Every game of a file in turn: its record, or the SgfError that says why it was refused.
 
@@ -145,10 +158,13 @@ def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
     try:
         if source == "":
             raise ValueError("it is empty")
-        return Path(source).read_bytes(), name, False
+        data = Path(source).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SgfError(f"{name or 'a game'} cannot be read: {reason}", "no-file") from error
+    if data.startswith(b"PK\x03\x04") or data[257:262] == b"ustar":  # zip and tar, in which games may stand as they are
+        raise SgfError(f"{name} is an archive, no SGF file: `gopolicy pack` reads archives", "not-sgf")
+    return data, name, False
 
 
 class _Fault(Exception):
@@ -956,7 +972,7 @@ def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault 
 # --------------------------------------------------------------------------------------------------------- facts
 
 _INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
-_KOMI = re.compile(r"\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2)?")
+_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2)?")
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
     r"(p(?:ro)?\.?\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})", re.IGNORECASE

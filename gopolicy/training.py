@@ -699,12 +699,19 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
 
     Raises TrainingError for a folder that is in use without ``resume``, and for options that contradict the checkpoint's.
     """
-    used = out.exists() and (not out.is_dir() or any(not name.name.startswith(".") for name in out.iterdir()))
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; a run needs a folder of its own")
+    used = out.exists() and any(not name.name.startswith(".") for name in out.iterdir())
     if used and not resume:
         raise TrainingError(f"{out} is not empty; --resume goes on with the run in it, a new run needs another --out")
     if not used:
         return _checked(TrainingConfig(**given)), None
     if not (out / CHECKPOINT).is_file():
+        if (out / WEIGHTS).is_file():
+            raise TrainingError(
+                f"{out} has weights, but no {CHECKPOINT} to go on from: start a new run, with another --out, from these weights "
+                f"with --init {shlex.quote(str(out / WEIGHTS))}"
+            )
         if (out / "metrics.jsonl").is_file():  # killed before the first checkpoint
             return _checked(TrainingConfig(**given)), None
         raise TrainingError(f"{out} holds no run to resume: {CHECKPOINT} is missing")
@@ -754,10 +761,14 @@ def run(args: argparse.Namespace) -> int:
         initial, config = initial_network(args.init, config, given)
     source = args.games or (checkpoint.facts["file"] if checkpoint else None)
     if source is None:
+        if args.resume:
+            raise OptionError(f"there is no run in {out} to go on with, and no packed games are given for a new one")
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
     if not playable(games, "validation")[1].any():
-        raise TrainingError(f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 %: pack more games")
+        raise TrainingError(
+            f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 %: pack more games, some hundreds"
+        )
     with Workers.start(config.device) as workers:
         if config.batch_size % workers.world:
             raise TrainingError(

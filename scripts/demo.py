@@ -21,6 +21,8 @@ from environment import ROOT, gopolicy, prepare, say
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--minutes", type=float, default=1.0, help="how long to train (default: 1)")
 minutes = parser.parse_args().minutes
+if not 0 < minutes < float("inf"):
+    parser.error(f"--minutes is {minutes}, expected a number above 0")
 
 prepare()
 

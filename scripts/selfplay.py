@@ -96,6 +96,8 @@ def main() -> int:
     parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for every game")
     args = parser.parse_args()
     default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "fast", "--temperature", "1", "--seed", "1", "--threads", "1"]
+    if args.games < 1:
+        parser.error(f"--games is {args.games}, expected 1 or more")
     limit = args.limit or round(420 * args.size**2 / 361)
     games: list[Game] = []
     log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None

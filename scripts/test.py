@@ -14,8 +14,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this file is kept simple enough 
 
 from environment import prepare, run
 
-prepare()
 chosen = sys.argv[1:]
+if chosen in (["--help"], ["-h"]):  # pytest's own help comes after the set-up
+    sys.exit(print(__doc__))
+prepare()
 failed = 0 if chosen else run("ruff", "check", "--quiet") + run("mypy", "--no-error-summary")
 failed += run("pytest", "--quiet", *chosen)
 sys.exit(1 if failed else 0)

@@ -60,7 +60,6 @@ def test_top_at_the_end_of_a_game_has_no_played_move(game: Path, weights_file: P
     [
         (["top", "nowhere.sgf"], "nowhere.sgf"),
         (["top", "GAME", "--move", "99", "--weights", "WEIGHTS"], "no move 99"),
-        (["top", "GAME", "--move", "0", "--weights", "WEIGHTS"], "no move 0"),
         (["top", "GAME", "--weights", "none.safetensors"], "none.safetensors"),
         (["top", "GAME", "--weights", "GAME"], "game.sgf"),
         (["evaluate", "WEIGHTS", "nowhere.gpk"], "nowhere.gpk"),
@@ -83,7 +82,10 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(
     assert "Traceback" not in printed.err
 
 
-@pytest.mark.parametrize("arguments", [["top"], ["nonsense"], ["pack", "x"], ["train", "a.gpk"], ["evaluate", "a", "b", "--split", "some"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["top"], ["nonsense"], ["pack", "x"], ["train", "a.gpk"], ["pack", "", "--out", "x"], ["evaluate", "a", "b", "--split", "some"]],
+)
 def test_wrong_use_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
@@ -95,6 +97,9 @@ def test_wrong_use_is_status_2(arguments: list[str]) -> None:
     [
         (["evaluate", "WEIGHTS", "GAME", "--symmetries", "9"], "1 to 8"),
         (["top", "GAME", "-k", "0"], "1 or more"),
+        (["top", "GAME", "--move", "0", "--weights", "WEIGHTS"], "--move is 0, expected a whole number, 1 or more"),
+        (["top", "GAME", "--weights", "WEIGHTS", "--device", "meta"], "device 'meta' is not to be had here"),
+        (["train", "--out", "OUT/run", "--resume"], "there is no run in"),
         (["train", "a.gpk", "--out", "OUT/run", "--filters", "0"], "filters"),
         (["train", "a.gpk", "--out", "OUT/run", "--batch-size", "100"], "multiple of 8"),
         (["train", "--out", "OUT/run"], "gopolicy pack"),
@@ -108,6 +113,24 @@ def test_an_option_that_cannot_be_is_a_sentence_and_status_2(
     said = capsys.readouterr().err
     assert words in said
     assert said.startswith(f"gopolicy {arguments[0]}: ")
+
+
+def test_ctrl_c_while_a_command_is_loaded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def home(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_home", home)
+    assert cli.main(["evaluate", "fast", "games.gpk"]) == 1
+    assert capsys.readouterr().err == "gopolicy evaluate: stopped\n"
+
+
+def test_a_fault_after_the_move_asked_for_does_not_matter(tmp_path: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    game = tmp_path / "game.sgf"
+    game.write_text("(;SZ[19];B[dd];W[pp];B[dd])")
+    assert cli.main(["top", str(game), "--move", "2", "--weights", str(weights_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["played"] == "Q4"
+    assert cli.main(["top", str(game), "--weights", str(weights_file)]) == 1
+    assert "occupied" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(game: Path, tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_hashes_are_the_same_under_all_symmetries_and_only_then() -> None:
     swapped = replace(one, moves=tuple((-colour, point) for colour, point in one.moves))
 
     def hashes(game: GameRecord) -> tuple[int, int]:
-        return games.pack_record(game, 0)[6][:2]
+        return games.pack_record(game, 0)[-1][:2]
 
     assert {hashes(turned(one, k)) for k in range(8)} == {hashes(one)}
     assert hashes(other)[0] != hashes(one)[0]
@@ -174,9 +174,18 @@ def test_refused_games_are_counted_and_named_and_the_rest_is_kept(tmp_path: Path
     folder = write(tmp_path / "in", [record(1)])
     (folder / "occupied.sgf").write_text("(;SZ[19];B[aa];W[aa])")
     (folder / "words.sgf").write_text("no game at all")
+    (folder / "same.sgf").write_text(write_sgf(record(1)))
+    (folder / "small.sgf").write_text("(;SZ[9];B[aa])")
     report = pack([folder], tmp_path / "g.gpk")
-    assert (report.read, report.kept) == (3, 1)
-    assert report.left_out == {"illegal-move": 1, "not-sgf": 1}
+    assert (report.read, report.kept) == (5, 1)
+    assert report.left_out == {"illegal-move": 1, "not-sgf": 1, "duplicate": 1, "another board size": 1}
+    named = {Path(name).name: kind for name, kind, _ in report.refused}
+    assert named == {
+        "occupied.sgf": "illegal-move",
+        "words.sgf": "not-sgf",
+        "same.sgf": "duplicate",
+        "small.sgf": "another board size",
+    }, "every one"
     assert any("occupied.sgf" in sentence and "2" in sentence for _, _, sentence in report.refused)
     cut = pack([folder], tmp_path / "g.gpk", illegal="cut")
     assert cut.kept == 2
@@ -204,6 +213,9 @@ def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
     before = (tmp_path / "g.gpk").read_bytes()
     shutil.rmtree(tmp_path / "in")
     (tmp_path / "in").mkdir()
+    with pytest.raises(GamesError, match="there is no SGF game in"):
+        pack([tmp_path / "in"], tmp_path / "g.gpk")
+    (tmp_path / "in" / "words.sgf").write_text("no game at all")
     with pytest.raises(GamesError, match="no game was kept"):
         pack([tmp_path / "in"], tmp_path / "g.gpk")
     with pytest.raises(GamesError):
@@ -220,6 +232,18 @@ def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None
     assert source.read_bytes() == before
     with pytest.raises(GamesError, match="it is a folder"):
         pack([source], tmp_path)
+    os.mkfifo(tmp_path / "pipe.gpk")
+    with pytest.raises(GamesError, match="it is no ordinary file"):
+        pack([source], tmp_path / "pipe.gpk")
+    assert (tmp_path / "pipe.gpk").is_fifo()
+    (tmp_path / "link.gpk").symlink_to(tmp_path / "elsewhere.gpk")
+    assert pack([source], tmp_path / "link.gpk").kept == 1
+    assert (tmp_path / "link.gpk").is_symlink()
+    assert len(PackedGames.open(tmp_path / "elsewhere.gpk")) == 1
+    with pytest.raises(GamesError, match=r"elsewhere.gpk is a packed set of games already"):
+        pack([source, tmp_path / "elsewhere.gpk"], tmp_path / "g.gpk")
+    with pytest.raises(GamesError, match="gopolicy pack"):
+        PackedGames.open(tmp_path)
     (tmp_path / "empty.gpk").touch()
     for _ in range(2):  # the second time over what the first wrote
         assert pack([source], tmp_path / "empty.gpk").kept == 1

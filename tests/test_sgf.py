@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -778,3 +780,21 @@ def test_replay_shows_the_board_before_each_move() -> None:
         (board.move_number, board.to_play, int(np.abs(board.stones()).sum()), point_to_sgf(point, 9)) for board, point in record.replay()
     ]
     assert seen == [(0, WHITE, 1, "ee"), (1, WHITE, 2, "gc"), (2, BLACK, 3, "aa")]
+
+
+def test_an_archive_is_no_game(tmp_path: Path) -> None:
+    """In a zip or tar a game may stand as it is, and was read for one."""
+    text = "(;SZ[19];B[dd])"
+    with zipfile.ZipFile(tmp_path / "games.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.sgf", text)
+    (tmp_path / "a.sgf").write_text(text)
+    with tarfile.open(tmp_path / "games.tar", "w") as archive_:
+        archive_.add(tmp_path / "a.sgf", "a.sgf")
+    for name in ("games.zip", "games.tar"):
+        with pytest.raises(SgfError, match=f"{name} is an archive"):
+            read_sgf(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["1e400", "1e1", "6.5e0", " -1E+2"])
+def test_a_komi_in_powers_of_ten_is_not_guessed(text: str) -> None:
+    assert math.isnan(read_sgf(f"(;SZ[19]KM[{text}];B[dd])").komi)

@@ -229,6 +229,18 @@ def test_a_folder_in_use_is_not_touched(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_weights_without_a_checkpoint_are_not_lost(tmp_path):
+    run = tmp_path / "run"
+    assert train(run, **SMALL, steps=2) == 0
+    (run / training.CHECKPOINT).unlink()
+    before = (run / training.WEIGHTS).read_bytes()
+    with pytest.raises(TrainingError, match=r"--init .*weights.safetensors"):
+        train(run, resume=True, **SMALL, steps=3)
+    assert (run / training.WEIGHTS).read_bytes() == before
+    with pytest.raises(TrainingError, match="is a file"):
+        train(run / training.WEIGHTS, resume=True, **SMALL, steps=3)
+
+
 def test_resume_of_nothing_starts(tmp_path):
     assert train(tmp_path / "run", resume=True, **SMALL, steps=2) == 0
     assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 2
