@@ -961,16 +961,30 @@ def parts_of(one: Set, lines: Iterable[dict[str, Any]]) -> list[Part]:
     return sorted(good, key=lambda part: (tuple(part.budget), *part.budget.values()))
 
 
+def pair(parts: list[Part]) -> list[tuple[Part, Part | None]]:
+    """Each part by positions, and beside it the one of equal arithmetic with the same options and no other configurations, which does not
+    come by itself then."""
+    by_positions = [part for part in parts if "positions" in part.budget]
+    equal = [part for part in parts if part not in by_positions]
+    beside: list[Part | None] = []
+    for part in by_positions:
+        names = {each.name for each, _ in part.rows}
+        fits = [other for other in equal if other.base == part.base and names >= {each.name for each, _ in other.rows}]
+        beside.append(fits[-1] if fits else None)
+    return [*zip(by_positions, beside, strict=True), *((part, None) for part in equal if part not in beside)]
+
+
 REST = (("top5", 100, 1), ("cross_entropy", 1, 3))  # figure, factor, digits
 
 
-def table(one: Set, part: Part) -> str:
-    """Markdown: a row a configuration."""
+def table(one: Set, part: Part, equal: Part | None = None) -> str:
+    """Markdown: a row a configuration; ``equal`` is the part of equal arithmetic, of which the accuracy stands in the same row."""
     labels = [label for label in one.tests if label != PAIRS]
     counted = "positions" not in part.budget  # else all have seen as many
     heads = ["configuration", "weights", "multiply-adds"] + counted * ["positions"] + ["seeds"]
     heads += [f"top-1 % ({told(label)})" if len(labels) > 1 else "top-1 %" for label in labels] + ["top-5 %", "cross-entropy"]
     heads += ["captures % (game, stone moved, both)"] if PAIRS in one.tests else []
+    heads += [f"top-1 % for {Budget(**equal.budget)} (positions)"] if equal else []  # type: ignore[arg-type]
     heads += ["minutes"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for each, row in part.rows:
@@ -988,6 +1002,10 @@ def table(one: Set, part: Part) -> str:
                 stones = [line["test"][PAIRS] for line in fine if PAIRS in line["test"]]
                 shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("game", "moved", "both") if stones]
                 cells.append(", ".join(shares) or "not measured")
+            if equal:
+                same = [line for other, lines_ in equal.rows if other == each for line in lines_ if "failed" not in line]
+                seen = f" ({same[0]['positions']:,})" if same else ""
+                cells.append(accuracy([line["test"][labels[0]] for line in same]) + seen if same else "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
             cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
@@ -1093,13 +1111,13 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
         raise AblationError(f"{out / LINES} holds no run yet: run some configurations first")
     texts: dict[str, str] = {}
     for name, one in sets.items():
-        parts = parts_of(one, lines)
+        parts = pair(parts_of(one, lines))
         if not parts:
             continue
         blocks = []
-        drawn = [part for part in parts if len(part.rows) > 1 and len(part.rows) * len(one.tests) > 2]
-        for part in parts:
-            blocks.append(f"{part.heading()}\n\n{table(one, part)}")
+        drawn = [part for part, _ in parts if len(part.rows) > 1 and len(part.rows) * len(one.tests) > 2]
+        for part, equal in parts:
+            blocks.append(f"{part.heading()}\n\n{table(one, part, equal)}")
             missing = [each.name for each in one.configurations if each not in [other for other, _ in part.rows]]
             if missing:
                 blocks.append(f"Not yet measured with this budget: {', '.join(f'`{name_}`' for name_ in missing)}.")

@@ -499,6 +499,23 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
         ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
 
 
+def test_equal_arithmetic_stands_beside_equal_positions(tmp_path: Path) -> None:
+    tera = {"budget": {"tera_multiply_adds": 0.5}}
+    for one in (
+        line("kernel3", 1, 0.40, 0.03),
+        line("kernel5", 1, 0.445, 0.012),
+        line("kernel5", 1, 0.47, 0.02, positions=90048, **tera),
+        line("kernel7", 1, 0.31, 0.02, base={"filters": 64}, **tera),
+    ):
+        ablate.write_line(tmp_path / ablate.LINES, one)
+    text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, None)
+    assert "| cross-entropy | top-1 % for 0.5 × 10¹² multiply-adds (positions) | minutes |" in text
+    assert "| 1 | 40.0 ± 3.0 | 70.0 | 2.500 | not measured | 2.0 |" in text
+    assert "| 1 | 44.5 ± 1.2 | 70.0 | 2.500 | 47.0 ± 2.0 (90,048) | 2.0 |" in text
+    assert text.count("Budget of each run: ") == 2, "what has no table of equal positions has one of its own"
+    assert "Budget of each run: 0.5 × 10¹² multiply-adds (filters 64)" in text
+
+
 def test_the_page_of_the_project_names_sets_that_there_are() -> None:
     import re
 
