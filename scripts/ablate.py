@@ -963,9 +963,9 @@ def parts_of(one: Set, lines: Iterable[dict[str, Any]]) -> list[Part]:
 
 def pair(parts: list[Part]) -> list[tuple[Part, Part | None]]:
     """Each part by positions, and beside it the one of equal arithmetic with the same options and no other configurations, which does not
-    come by itself then."""
+    come by itself then. A single configuration compares nothing where a table has it already."""
     by_positions = [part for part in parts if "positions" in part.budget]
-    equal = [part for part in parts if part not in by_positions]
+    equal = [part for part in parts if part not in by_positions and (len(part.rows) > 1 or not by_positions)]
     beside: list[Part | None] = []
     for part in by_positions:
         names = {each.name for each, _ in part.rows}
@@ -984,7 +984,7 @@ def table(one: Set, part: Part, equal: Part | None = None) -> str:
     heads = ["configuration", "weights", "multiply-adds"] + counted * ["positions"] + ["seeds"]
     heads += [f"top-1 % ({told(label)})" if len(labels) > 1 else "top-1 %" for label in labels] + ["top-5 %", "cross-entropy"]
     heads += ["captures % (game, stone moved, both)"] if PAIRS in one.tests else []
-    heads += [f"top-1 % for {Budget(**equal.budget)} (positions)"] if equal else []  # type: ignore[arg-type]
+    heads += [f"top-1 % for {Budget(**equal.budget)}"] if equal else []  # type: ignore[arg-type]
     heads += ["minutes"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for each, row in part.rows:
@@ -1004,8 +1004,7 @@ def table(one: Set, part: Part, equal: Part | None = None) -> str:
                 cells.append(", ".join(shares) or "not measured")
             if equal:
                 same = [line for other, lines_ in equal.rows if other == each for line in lines_ if "failed" not in line]
-                seen = f" ({same[0]['positions']:,})" if same else ""
-                cells.append(accuracy([line["test"][labels[0]] for line in same]) + seen if same else "not measured")
+                cells.append(accuracy([line["test"][labels[0]] for line in same]) if same else "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
             cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
@@ -1104,7 +1103,7 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
 def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
     """Draws the pictures into ``out``, renews the page between its markers, and returns all tables. Raises AblationError without lines.
 
-    Two figures make no picture: the table shows them as well.
+    Up to four figures make no picture: the table shows them as well.
     """
     lines = list(read_lines(out / LINES).values())
     if not lines:
@@ -1115,18 +1114,19 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
         if not parts:
             continue
         blocks = []
-        drawn = [part for part, _ in parts if len(part.rows) > 1 and len(part.rows) * len(one.tests) > 2]
+        compared = [part for part, _ in parts if len(part.rows) > 1]
+        drawn = [part for part in compared if len(part.rows) * len([test for test in one.tests if test != PAIRS]) > 4]
         for part, equal in parts:
             blocks.append(f"{part.heading()}\n\n{table(one, part, equal)}")
             missing = [each.name for each in one.configurations if each not in [other for other, _ in part.rows]]
-            if missing:
+            if missing and part in compared:
                 blocks.append(f"Not yet measured with this budget: {', '.join(f'`{name_}`' for name_ in missing)}.")
             if part in drawn:  # the largest budget's picture has the plain name
                 path = out / (f"{name}.png" if part is drawn[-1] else f"{name}-{drawn.index(part) + 1}.png")
                 picture(one, part, path)
                 blocks.append(image(one.title, path, page))
             shown = [(each, row) for each, row in part.rows if PAIRS in one.tests and PAIRS in row[0]["test"]]
-            if shown and part is drawn[-1]:
+            if shown and part is compared[-1]:
                 pooling_picture(shown, out / "moved-stone.png")
                 blocks.append(image("One stone moves by one point: the answers before and after", out / "moved-stone.png", page))
         texts[name] = "\n\n".join(blocks)

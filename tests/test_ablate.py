@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -489,8 +490,10 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
     assert written.count("Budget of each run: 60,000") == written.count("Budget of each run: 1,000,000") == written.count("Tested on") == 1
     assert "\nbetween\n<!-- ablate: edge -->\n\nNot yet measured: `python scripts/ablate.py" in written
     assert "--set edge" in written
-    assert "Not yet measured with this budget: `kernel3`, `kernel7`." in second
-    assert [path.name for path in tmp_path.glob("*.png")] == ["kernel.png"]  # one row makes no picture
+    assert "Not yet measured with this budget" not in text
+    assert not list(tmp_path.glob("*.png")), "so few figures make no picture"
+    ablate.report({"kernel": replace(ablate.SETS["kernel"], tests=("1", "8"))}, tmp_path, None)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["kernel.png"], "the row of the larger budget makes none"
     again = page.read_bytes()
     ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
     assert page.read_bytes() == again
@@ -505,15 +508,22 @@ def test_equal_arithmetic_stands_beside_equal_positions(tmp_path: Path) -> None:
         line("kernel3", 1, 0.40, 0.03),
         line("kernel5", 1, 0.445, 0.012),
         line("kernel5", 1, 0.47, 0.02, positions=90048, **tera),
-        line("kernel7", 1, 0.31, 0.02, base={"filters": 64}, **tera),
+        line("kernel3", 1, 0.41, 0.02, **tera),
+        line("kernel3", 1, 0.31, 0.02, base={"filters": 64}, **tera),
+        line("kernel7", 1, 0.32, 0.02, base={"filters": 64}, **tera),
+        line("kernel5", 1, 0.33, 0.02, base={"filters": 8}, **tera),
+        line("kernel7", 1, 0.34, 0.02),
     ):
         ablate.write_line(tmp_path / ablate.LINES, one)
     text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, None)
-    assert "| cross-entropy | top-1 % for 0.5 × 10¹² multiply-adds (positions) | minutes |" in text
-    assert "| 1 | 40.0 ± 3.0 | 70.0 | 2.500 | not measured | 2.0 |" in text
-    assert "| 1 | 44.5 ± 1.2 | 70.0 | 2.500 | 47.0 ± 2.0 (90,048) | 2.0 |" in text
+    assert "| cross-entropy | top-1 % for 0.5 × 10¹² multiply-adds | minutes |" in text
+    assert "| 1 | 40.0 ± 3.0 | 70.0 | 2.500 | 41.0 ± 2.0 | 2.0 |" in text
+    assert "| 1 | 34.0 ± 2.0 | 70.0 | 2.500 | not measured | 2.0 |" in text
+    assert "| 1 | 44.5 ± 1.2 | 70.0 | 2.500 | 47.0 ± 2.0 | 2.0 |" in text
     assert text.count("Budget of each run: ") == 2, "what has no table of equal positions has one of its own"
     assert "Budget of each run: 0.5 × 10¹² multiply-adds (filters 64)" in text
+    assert "33.0" not in text, "one configuration compares nothing"
+    assert text.count("Not yet measured with this budget: `plain`.") == 1
 
 
 def test_the_page_of_the_project_names_sets_that_there_are() -> None:
