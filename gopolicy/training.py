@@ -198,7 +198,7 @@ class Workers:
             torch.empty(1, device=chosen)
         except (RuntimeError, AssertionError) as error:
             raise TrainingError(f"--device {device}: {str(error).splitlines()[0]}") from error
-        if chosen.type == "cuda":
+        if chosen.index is not None and chosen.type == "cuda":  # else it is the one that torch has chosen
             torch.cuda.set_device(chosen)
         if world == 1:
             yield cls(chosen)

@@ -104,6 +104,26 @@ def test_it_learns_what_can_be_learned(tmp_path, options):
     assert description["training"]["seed"] == 3
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "auto"])
+def test_a_gpu_is_taken_by_each_of_its_names(device):
+    with Workers.start(device) as workers:
+        assert workers.device.type == "cuda"
+        assert (torch.ones(3, device=workers.device) + 1).tolist() == [2, 2, 2]
+
+
+def test_cuda_without_a_number_is_the_gpu_that_torch_has_chosen(monkeypatch):
+    """``torch.cuda.set_device`` refuses a device without a number."""
+    chosen = []
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, device: empty(*size))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(device.index))
+    for device in ("cuda", "cuda:1"):
+        with Workers.start(device) as workers:
+            assert workers.device == torch.device(device)
+    assert chosen == [1]
+
+
 def test_a_run_leaves_what_the_docstring_lists(tmp_path, pictures):
     train(tmp_path / "run", **SMALL, steps=12)
     names = {path.name for path in (tmp_path / "run").iterdir()}
