@@ -137,7 +137,7 @@ def load_policy(args: argparse.Namespace) -> Policy:
 
 
 def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Callable[[], PlayoutScorer]:
-    """What judges positions, loaded when it is first asked: the package's ``fast`` network, or ``policy`` where there is none."""
+    """What judges positions, loaded when it is first asked: the package's network for ``playouts``, or ``policy`` where there is none."""
     loaded: list[PlayoutScorer] = []
 
     def scorer() -> PlayoutScorer:
@@ -146,8 +146,8 @@ def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Calla
             from gopolicy.policy import load
             from gopolicy.scoring import PlayoutScorer
 
-            fast = "fast" in weights.packaged()
-            loaded.append(PlayoutScorer(load("fast", device=args.device, threads=args.threads) if fast else policy()))
+            there = "playouts" in weights.packaged()
+            loaded.append(PlayoutScorer(load("playouts", device=args.device, threads=args.threads) if there else policy()))
         return loaded[0]
 
     return scorer

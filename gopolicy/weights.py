@@ -36,7 +36,7 @@ from gopolicy.features import PLANE_SETS
 from gopolicy.network import PolicyConfig, PolicyNetwork
 
 FORMAT = 1
-PACKAGED = ("default", "fast")  # names that stand for files of the package
+PACKAGED = ("default", "fast", "playouts")  # names that stand for files of the package
 NETWORKS = Path(__file__).resolve().parent / "networks"  # where those files are
 _KEY = "gopolicy"
 
@@ -47,7 +47,7 @@ def packaged() -> list[str]:
 
 
 def resolve(weights: str | os.PathLike[str]) -> Path:
-    """The file that ``weights`` names: ``default`` and ``fast`` are those of the package, anything else is a path.
+    """The file that ``weights`` names: ``default``, ``fast`` and ``playouts`` are those of the package, anything else is a path.
 
     Raises WeightsError if there is no such file.
     """

@@ -146,7 +146,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take one file in N, chosen by its name")
     parser.add_argument("--recorded", action="store_true", help="compare with the recorded results of counted games, not with GNU Go")
     parser.add_argument("--playouts", type=int, default=scoring.PLAYOUTS)
-    parser.add_argument("--weights", default="fast", metavar="FILE", help="(default: fast, as in the engine)")
+    parser.add_argument("--weights", default="playouts", metavar="FILE", help="(default: playouts, as in the engine)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the network")
     parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
     parser.add_argument("--log", type=Path, help="write a line of JSON for every game")

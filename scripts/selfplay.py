@@ -1,6 +1,6 @@
 """Let one GTP engine play game after game against itself, and watch its moves, how games end, and its memory.
 
-    python scripts/selfplay.py --games 100                              # gopolicy with the weights `fast`, sampled, on 19x19
+    python scripts/selfplay.py --games 100                              # gopolicy with the weights `playouts`, sampled, on 19x19
     python scripts/selfplay.py --games 1000 --size 9 --log games.jsonl  # an hour or two on one core
     python scripts/selfplay.py --games 20 --engine "gnugo --mode gtp"   # any engine
 
@@ -91,11 +91,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--games", type=int, default=100, metavar="N")
     parser.add_argument("--size", type=int, default=19, help="lines of the board (default: 19)")
-    parser.add_argument("--engine", help="its command line (default: gtp_engine.py --weights fast --temperature 1 --seed 1)")
+    parser.add_argument("--engine", help="its command line (default: gtp_engine.py --weights playouts --temperature 1 --seed 1)")
     parser.add_argument("--limit", type=int, metavar="M", help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for every game")
     args = parser.parse_args()
-    default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "fast", "--temperature", "1", "--seed", "1", "--threads", "1"]
+    default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "playouts", "--temperature", "1", "--seed", "1", "--threads", "1"]
     if args.games < 1:
         parser.error(f"--games is {args.games}, expected 1 or more")
     limit = args.limit or round(420 * args.size**2 / 361)

@@ -199,7 +199,19 @@ def test_names_of_the_package(tmp_path, monkeypatch):
 
 
 def test_files_that_are_not_there(tmp_path):
-    with pytest.raises(WeightsError, match=r"does not exist; expected a \.safetensors file, or one of default, fast"):
+    with pytest.raises(WeightsError, match=r"does not exist; expected a \.safetensors file, or one of default, fast, playouts"):
         weights.load(tmp_path / "none.safetensors")
     with pytest.raises(WeightsError, match="is a folder"):
         weights.load(tmp_path)
+
+
+def test_the_package_has_its_networks():
+    assert weights.packaged() == sorted(weights.PACKAGED)
+    sizes = {}
+    for name in weights.PACKAGED:
+        network, description = weights.load(name)
+        sizes[name] = sum(parameter.numel() for parameter in network.parameters())
+        assert description["network"]["folded"]
+        assert 0.4 < description["measured"]["top1"] < 0.7
+        assert description["measured"]["split"] == "test"
+    assert sizes["playouts"] < sizes["fast"] < sizes["default"]
