@@ -230,7 +230,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
 
 def add_arguments(parser: Any) -> None:
     """Arguments of ``gopolicy evaluate``."""
-    parser.add_argument("weights", help="a weights file, or default or fast for those of the package")
+    parser.add_argument("weights", help="a weights file, or default, fast or playouts for those of the package")
     parser.add_argument("games", nargs="+", type=games.named_path, help="one packed set of games, or archives (all their games are asked)")
     parser.add_argument("--split", choices=(*games.SPLITS, "all"), help="of a packed set (default: test); of archives all games are asked")
     parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")

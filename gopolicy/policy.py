@@ -142,7 +142,7 @@ def choose_device(device: str) -> torch.device:
 def load(
     weights_name: str | os.PathLike[str] = "default", *, device: str = "auto", threads: int | None = None, precision: str = "auto"
 ) -> Policy:
-    """The policy of a weights file, or of the ``default`` or ``fast`` weights that come with the package.
+    """The policy of a weights file, or of weights that come with the package: ``default``, ``fast`` for slow machines, ``playouts``.
 
     ``threads`` sets how many threads torch uses in this process; ``precision`` is ``"auto"``, ``"bf16"`` or ``"float32"`` (see
     ``Policy``). Raises WeightsError for weights or a device that cannot be used.

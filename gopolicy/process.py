@@ -176,7 +176,7 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         default="default",
         metavar="FILE",
-        help="the network: a .safetensors file, by its full path in a GUI, or `default` or `fast` of the package (default: default)",
+        help="the network: a .safetensors file, by its full path in a GUI, or `default`, `fast`, `playouts` (default: default)",
     )
     parser.add_argument(
         "--device",
