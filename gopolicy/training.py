@@ -676,7 +676,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("games", nargs="?", metavar="GAMES", help="packed games (gopolicy pack); may be left out with --resume")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder; new or empty, unless --resume")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint; starts anew if RUN is empty")
-    parser.add_argument("--init", metavar="WEIGHTS", help="start from these weights, a file or those of the package by name, instead of random ones")
+    parser.add_argument(
+        "--init", metavar="WEIGHTS", help="start from these weights, a file or those of the package by name, instead of random ones"
+    )
     group = parser.add_argument_group("options of the run", "kept in the checkpoint: --resume needs none of them")
     for field in dataclasses.fields(TrainingConfig):
         text = field.metadata["help"] + ("" if field.default in (0, False) else f" (default {field.default})")
