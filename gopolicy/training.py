@@ -435,7 +435,7 @@ def train(
     config: TrainingConfig,
     out: Path,
     batches: BatchSource,
-    validation: Callable[[], Iterable[tuple[Any, ...]]],
+    validation: Callable[[], Iterable[tuple[Any, ...]]] | None,
     facts: dict[str, Any],
     workers: Workers,
     *,
@@ -445,10 +445,11 @@ def train(
 ) -> int:
     """Trains until the budget is used up or a signal comes; returns the exit status (0, or 128 + the signal).
 
-    ``validation()`` gives the positions to measure, the same each time, as batches (planes, targets, …). ``facts`` describes the
-    data, for the weights' description. ``checkpoint`` is what to go on from; ``initial`` are weights to start from instead of
-    random ones. ``build`` makes another network of the same inputs and outputs than the options describe; what is no PolicyNetwork
-    is kept in the checkpoint alone, since no description of weights can tell it. Raises Diverged if the loss is no number any more.
+    ``validation()`` gives the positions to measure, the same each time, as batches (planes, targets, …); None measures nothing.
+    ``facts`` describes the data, for the weights' description. ``checkpoint`` is what to go on from; ``initial`` are weights to
+    start from instead of random ones. ``build`` makes another network of the same inputs and outputs than the options describe; what
+    is no PolicyNetwork is kept in the checkpoint alone, since no description of weights can tell it. Raises Diverged if the loss is
+    no number any more.
     """
     device, number = workers.device, resolve_precision(config.precision, workers.device)
     if config.threads and device.type == "cpu":
@@ -493,6 +494,8 @@ def train(
             weights.save(out / WEIGHTS, average.network, describe(config, facts, counters))
 
     def validate(log: metrics.Metrics) -> None:
+        if validation is None:
+            return
         counters.validation = {**measure(average.network, validation(), device, number), "step": counters.step}
         seen = counters.validation
         scores = {name: seen[name] for name in ("loss", "top1", "top5")}
@@ -767,10 +770,6 @@ def run(args: argparse.Namespace) -> int:
             raise OptionError(f"there is no run in {out} to go on with, and no packed games are given for a new one")
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
-    if not playable(games, "validation")[1].any():
-        raise TrainingError(
-            f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 %: pack more games, some hundreds"
-        )
     with Workers.start(config.device) as workers:
         if config.batch_size % workers.world:
             raise TrainingError(
@@ -801,12 +800,19 @@ def run(args: argparse.Namespace) -> int:
                 for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
                     leftover.unlink(missing_ok=True)
 
+            measured = bool(playable(games, "validation")[1].any())
+            if not measured and workers.first:
+                say(
+                    f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 % of them: "
+                    "what this run learns is not measured on games that it does not train on; some hundreds of games make that possible"
+                )
+
             def validation() -> Iterable[tuple[Any, ...]]:
                 batches: Iterable[tuple[Any, ...]] = fixed(
                     games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
                 )
                 return batches
 
-            return train(config, out, batches, validation, facts, workers, checkpoint=checkpoint, initial=initial)
+            return train(config, out, batches, validation if measured else None, facts, workers, checkpoint=checkpoint, initial=initial)
         finally:
             batches.close()

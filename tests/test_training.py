@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gopolicy import batches, cli, games, metrics, training, weights
+from gopolicy import batches, games, metrics, training, weights
 from gopolicy.coords import point_to_sgf
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
@@ -304,11 +304,11 @@ def test_starting_from_given_weights(tmp_path):
         training.initial_network(source, TrainingConfig(), {"layers": 5})
 
 
-def pack_random_games(folder: Path, out: Path, seed: int) -> None:
-    """Packs a few games of stones put anywhere, enough games that each split has some."""
+def pack_random_games(folder: Path, out: Path, seed: int, games_: int = 60) -> None:
+    """Packs a few games of stones put anywhere; 60 are enough games that each split has some."""
     chance = np.random.default_rng(seed)
     folder.mkdir()
-    for number in range(60):
+    for number in range(games_):
         points = chance.permutation(361)[:30]  # too few for a capture, so all of them are legal
         moves = "".join(f";{'BW'[i % 2]}[{point_to_sgf(int(point), 19)}]" for i, point in enumerate(points))
         (folder / f"{number:03}.sgf").write_text(f"(;FF[4]GM[1]SZ[19]KM[6.5]{moves})")
@@ -319,6 +319,20 @@ def run_command(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     training.add_arguments(parser)
     return training.run(parser.parse_args(list(arguments)))
+
+
+def test_too_few_games_to_measure_on_train_all_the_same(tmp_path, capsys):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 3, games_=5)
+    assert games.PackedGames.open(tmp_path / "games.gpk").summary()["splits"] == {"train": 5, "validation": 0, "test": 0}
+    source, run = str(tmp_path / "games.gpk"), tmp_path / "run"
+    options = ["--planes=alphago4", "--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1"]
+    assert run_command(source, "--out", str(run), *options, "--steps=3", "--validate-every=1", "--log-every=1") == 0
+    assert "none of the 5 games in" in capsys.readouterr().err
+    assert run_command("--out", str(run), "--resume", "--steps=5") == 0
+    assert [(line["kind"], line["step"]) for line in metrics.read(run)] == [("train", step) for step in (1, 2, 3, 4, 5)]
+    description = weights.load(run / training.WEIGHTS)[1]
+    assert description["accuracy"] == {}
+    assert description["steps"] == 5
 
 
 def test_the_command_on_packed_games(tmp_path, capsys):
@@ -534,15 +548,6 @@ def test_metrics_are_json(tmp_path):
     train(tmp_path / "run", **SMALL, steps=5)
     for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
         assert {"kind", "step", "positions", "loss", "top1", "elapsed"} <= json.loads(line).keys()
-
-
-def test_games_too_few_to_validate_on_are_refused_before_anything_is_trained(tmp_path, capsys):
-    moves = "".join(f";{'BW'[i % 2]}[{point_to_sgf(19 * (i // 9) + 2 * (i % 9), 19)}]" for i in range(40))
-    (tmp_path / "game.sgf").write_text(f"(;SZ[19]{moves})")
-    games.pack([tmp_path / "game.sgf"], tmp_path / "few.gpk")
-    assert cli.main(["train", str(tmp_path / "few.gpk"), "--out", str(tmp_path / "run"), "--steps", "1"]) == 1
-    assert "none of the 1 games in" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_checkpoint_says_where_a_new_run_can_start(tmp_path):
