@@ -66,6 +66,7 @@ from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, resolve_precisi
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
+INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -96,7 +97,7 @@ class TrainingConfig:
     kind: str = _option("residual", "plain as published, or with shortcuts and batch normalisation", *KINDS)
     batch_size: int = _option(128, "positions a step, over all processes together")
     optimizer: str = _option("muon", "Muon, AdamW, or stochastic gradient descent with Nesterov momentum", "muon", "adamw", "sgd")
-    lr: float = _option(1e-2, "highest learning rate")
+    lr: float = _option(1e-2, f"highest learning rate; if not given, {INIT_LR:g} with --init")
     momentum: float = _option(0.9, "momentum of sgd; first beta of adamw")
     weight_decay: float = _option(1e-2, "weight decay of convolution weights; biases and normalisation have none (sgd: try 1e-4)")
     warmup_steps: int = _option(200, "steps over which the learning rate rises from zero, at most a twentieth of the run")
@@ -741,13 +742,16 @@ def _checked(config: TrainingConfig) -> TrainingConfig:
 
 
 def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) -> tuple[PolicyNetwork, TrainingConfig]:
-    """The weights to start from, and the options with that network's shape. Raises TrainingError where options ask for another shape."""
+    """The weights to start from, and the options with that network's shape and, where none is given, a learning rate for trained weights.
+
+    Raises TrainingError where options ask for another shape.
+    """
     network, _ = weights.load(source)
     shape = {name: getattr(network.config, name) for name in ("planes", "filters", "layers", "kind")}
     for name, value in shape.items():
         if given.get(name, value) != value:
             raise TrainingError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
-    return network, dataclasses.replace(config, **shape)
+    return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
 def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: int) -> dict[str, Any]:

@@ -295,7 +295,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
 def test_starting_from_given_weights(tmp_path):
     train(tmp_path / "first", **SMALL, steps=4)
     source = str(tmp_path / "first" / training.WEIGHTS)
-    network, config = training.initial_network(source, TrainingConfig(steps=1, lr=0.0, ema=0.0), {"filters": 8})
+    network, config = training.initial_network(source, TrainingConfig(steps=1, ema=0.0), {"filters": 8})
+    assert config.lr == training.INIT_LR < TrainingConfig().lr
+    assert training.initial_network(source, TrainingConfig(lr=0.01), {"lr": 0.01})[1].lr == 0.01
     assert (config.planes, config.filters, config.layers, config.kind) == ("alphago4", 8, 3, "residual")
     train(tmp_path / "second", initial=network, **SMALL | {"lr": 0.0, "steps": 1})
     for name, parameter in network.named_parameters():
