@@ -12,6 +12,7 @@ Importing the package loads nothing heavy: each name brings its module when it i
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,14 @@ __all__ = [
     "load",
     "read_sgf",
 ]
+
+# Threads of torch that wait for one another spin for milliseconds before they sleep, and beside other work on the same cores take from the
+# thread they wait for: a move then takes a hundred times as long, and training a fifth of its speed remains. To sleep after some
+# microseconds costs nothing alone (RESULTS.md, 2026-11-28). Read when torch is loaded: import gopolicy first. GOMP_SPINCOUNT is GNU's
+# alone; other runtimes of OpenMP know only to spin or to sleep at once.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 _HOMES = {
     "Board": "board",

@@ -127,9 +127,6 @@ def claim_stdout() -> BinaryIO:
 
 def load_policy(args: argparse.Namespace) -> Policy:
     """The policy that the options ask for."""
-    # Threads that wait are to sleep: those of two engines on the same cores, each turning while it waits for the other's, made moves
-    # thirty times as slow, and sleeping costs a millisecond or two alone. Read once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import gopolicy.board  # noqa: F401 - before torch: commands that set up the board wait for no more than this
     from gopolicy.policy import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -118,6 +119,23 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_importing_is_light(code: str) -> None:
     assert not loaded_by(code) & {"torch", "numba", "numpy", "matplotlib", "sgfmill", "py7zr", "safetensors", "tqdm"}
+
+
+def spins_of(*command: str, said: str = "", **environment: str) -> set[str]:
+    """How often a waiting thread looks before it sleeps, as GNU's OpenMP itself tells when torch brings it; empty with another OpenMP."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    environment |= kept | {"OMP_DISPLAY_ENV": "verbose"}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, input=said, capture_output=True, text=True, check=True)
+    return set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr))
+
+
+@pytest.mark.skipif(not spins_of("-c", "import torch"), reason="torch has another OpenMP here than GNU's")
+def test_threads_sleep_soon_in_every_program() -> None:
+    assert spins_of("-c", "import gopolicy.policy") == {"1000"}
+    assert spins_of("gtp_engine.py", "--weights", "playouts", said="genmove b\n") == {"1000"}
+    assert spins_of("scripts/ablate.py", "--help") == {"1000"}, "it imports torch before gopolicy"
+    assert spins_of("-c", "import gopolicy.policy", OMP_WAIT_POLICY="active") == spins_of("-c", "import torch", OMP_WAIT_POLICY="active")
+    assert spins_of("-c", "import gopolicy.policy", GOMP_SPINCOUNT="7") == {"7"}
 
 
 def test_packing_and_encoding_do_without_torch() -> None:
