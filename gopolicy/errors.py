@@ -49,7 +49,7 @@ class WeightsError(GoPolicyError):
 
 
 class DeviceError(WeightsError, UsageError):
-    """A device that this machine does not have."""
+    """A device, or a number format on a device, that this machine does not have."""
 
 
 class GamesError(GoPolicyError):

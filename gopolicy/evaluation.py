@@ -237,6 +237,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--max-positions", type=int, metavar="N", help="positions of whole games drawn at random, at most (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw of games")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help="bf16, float32, or int8 on CPUs (default: bf16 where it is fast, else float32)")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
     parser.add_argument(
@@ -263,7 +264,7 @@ def run(args: Any) -> int:
         if getattr(args, name) is not None:
             whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, most)
     policy.check_symmetries(args.symmetries)
-    player = policy.load(args.weights, device=args.device, threads=args.threads)
+    player = policy.load(args.weights, device=args.device, threads=args.threads, precision=args.precision)
     for path in args.games:
         if not path.exists():
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gopolicy.errors import WeightsError
+from gopolicy.errors import DeviceError
 
 KINDS = ("alphago", "residual")
 MAX_FILTERS, MAX_LAYERS, MAX_PLANES = 4096, 1024, 1024  # far beyond use: they stop a damaged description from taking all memory
@@ -69,7 +69,7 @@ PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it. Raises WeightsError for another."""
+    """bf16 for ``auto`` where it is fast: on GPUs that have it, and on CPUs with instructions for it. Raises DeviceError for another."""
     if precision == "auto":
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -80,7 +80,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
             native = False
         precision = "bf16" if native else "float32"
     if precision not in PRECISIONS:
-        raise WeightsError(f"the precision {precision!r} is not known: take auto, {' or '.join(PRECISIONS)}")
+        raise DeviceError(f"the precision {precision!r} is not known: take auto, bf16, float32, or int8 where nothing is trained")
     return PRECISIONS[precision]
 
 

@@ -303,9 +303,10 @@ class Bench:
         }
 
     def network(self) -> dict[str, Any]:
-        """One position through 192 filters and 12 layers, ours and onnxruntime's, on the same threads, in turn."""
+        """One position through 192 filters and 12 layers, ours in each number format and onnxruntime's, on the same threads, in turn."""
         import torch
 
+        from gopolicy import inference
         from gopolicy.network import PolicyConfig, PolicyNetwork
         from gopolicy.policy import Policy
 
@@ -314,7 +315,7 @@ class Bench:
         plain = PolicyNetwork(PolicyConfig(filters=192, layers=12)).eval()
         x = (torch.rand(1, 48, 19, 19) < 0.2).float()
         turns: dict[str, Callable[[], Any]] = {}
-        for name in ("auto", "float32"):
+        for name in ("auto", "float32", *(["int8"] if inference.has_int8(torch.device("cpu")) else [])):
             policy = Policy(plain, {}, torch.device("cpu"), name)
             turns[f"ours_{name}"] = lambda policy=policy: policy.log_probabilities(x)  # type: ignore[misc]
         if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):

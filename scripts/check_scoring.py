@@ -35,7 +35,7 @@ from gopolicy import archives, scoring
 from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.games import UNKNOWN_WINNER, parse_result
-from gopolicy.policy import Policy, load
+from gopolicy.policy import Policy, load, quickest
 from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
@@ -162,7 +162,7 @@ def main() -> int:
     compared: list[Compared] = []
     log = args.log.open("w", encoding="utf-8") if args.log else None
     try:
-        policy = load(args.weights, threads=args.threads)
+        policy = load(args.weights, threads=args.threads, precision=quickest())
         with tqdm(total=args.games, unit="game", mininterval=5) as progress:
             for record in finished_games(args.archives, args.every, args.recorded):
                 if len(compared) >= args.games:

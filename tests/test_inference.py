@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from gopolicy import inference
+from gopolicy.errors import DeviceError
 from gopolicy.network import PolicyConfig, PolicyNetwork
 
 CPU = torch.device("cpu")
@@ -61,3 +63,77 @@ def test_on_a_cpu_with_onednn_it_is_packed(monkeypatch):
     monkeypatch.setattr(inference._Packed, "__call__", gone)
     plain = inference.prepare(network.folded(), CPU, torch.float32)
     assert isinstance(plain, PolicyNetwork)  # where the operators are not to be had, the modules do it
+
+
+with_int8 = pytest.mark.skipif(not inference.has_int8(CPU), reason="no convolutions of 8-bit integers here")
+
+
+def positions(count, size=19):
+    return (torch.rand(count, 48, size, size) < 0.3).to(torch.uint8)
+
+
+def in_integers_slowly(prepared, planes):
+    """What ``_Quantised`` means, by exact sums of whole numbers in float64."""
+    network, steps = prepared.network, prepared.steps
+
+    def layer(i, x, added=0.0):
+        conv = [network.first, *network.tower][i].conv
+        unit = conv.weight.double().abs().amax((1, 2, 3), keepdim=True) / 127
+        total = F.conv2d(x, (conv.weight.double() / unit).round(), padding=conv.padding) * unit.flatten()[:, None, None] * steps[i]
+        total = total + conv.bias.double()[:, None, None] + added
+        return (total / steps[i + 1]).round().clamp(0, 255)
+
+    x = layer(0, planes.double())
+    for i in range(1, prepared.paired, 2):
+        x = layer(i + 1, layer(i, x), added=x * steps[i])
+    for i in range(prepared.paired + 1, len(network.tower) + 1):
+        x = layer(i, x)
+    return network.head((x * steps[-1]).float())
+
+
+@with_int8
+@pytest.mark.parametrize("kind", ["alphago", "residual"])
+@pytest.mark.parametrize("layers", [1, 2, 5, 6])
+@pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (9, 3), (2, 2)])
+def test_in_integers_it_computes_what_whole_numbers_say(kind, layers, size, count):
+    network = trained(kind=kind, layers=layers, filters=24)
+    prepared = inference.quantised(network.folded(), CPU, positions(8))
+    planes = positions(count, size)
+    with torch.inference_mode():
+        for given in (planes, planes.to(memory_format=torch.channels_last)):
+            logits = prepared(given)
+            exact, slow = network(planes.float()), in_integers_slowly(prepared, planes)
+            # Where a sum stands between two steps, float32 may round it the other way, and layers after it follow.
+            assert (logits - slow).abs().max() < 0.01 * exact.abs().max()
+            if size > 2:  # the examples had 19 lines: activations of the smallest boards are far below theirs
+                assert (logits - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+@with_int8
+@pytest.mark.parametrize("kind", ["alphago", "residual"])
+def test_to_balance_channels_changes_nothing(kind):
+    network = trained(kind=kind, layers=7, filters=16)
+    with torch.no_grad():
+        network.tower[2].conv.weight[3] *= 50  # one channel far above the others, one silent
+        network.tower[3].conv.weight[5] = 0
+        if network.tower[3].norm is not None:
+            network.tower[3].norm.bias[5] = -1
+    folded = network.folded()
+    prepared = inference._Quantised(folded.requires_grad_(False), positions(8).float())
+    planes = positions(3).float()
+    with torch.inference_mode():
+        exact = network(planes)
+        assert (prepared.network(planes) - exact).abs().max() < 1e-4 * exact.abs().max()
+
+
+def test_integers_are_refused_where_they_are_not_to_be_had(monkeypatch):
+    network = trained(kind="residual", layers=3, filters=8)
+    assert not inference.has_int8(torch.device("meta"))
+
+    def gone() -> None:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(inference, "_quantised_convolution", gone)
+    assert not inference.has_int8(CPU)
+    with pytest.raises(DeviceError, match="the precision int8 needs a CPU with AVX2"):
+        inference.quantised(network.folded(), CPU, positions(2))

@@ -13,10 +13,11 @@ import gopolicy
 from gopolicy import policy, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_from_gtp
-from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.errors import DeviceError, GoPolicyError, WeightsError
 from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.policy import Policy
+from tests.reference import own_games
 
 
 def network(kind: str = "residual", planes: str = "alphago48", in_planes: int = 48, seed: int = 0) -> PolicyNetwork:
@@ -167,8 +168,48 @@ def test_what_cannot_be_done_is_said(player: Policy) -> None:
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:
-    with pytest.raises(WeightsError, match=r"'fp16' is not known: take auto, bf16 or float32"):
+    with pytest.raises(WeightsError, match=r"'fp16' is not known: take auto, bf16, float32, or int8"):
         gopolicy.load("fast", precision="fp16")
+
+
+with_int8 = pytest.mark.skipif(policy.quickest() != "int8", reason="no convolutions of 8-bit integers here")
+
+
+@with_int8
+@pytest.mark.parametrize("name", weights.PACKAGED)
+def test_in_integers_a_network_of_the_package_thinks_nearly_the_same(name: str) -> None:
+    """On positions of another game than the one that the ranges are taken from, and on a small board."""
+    exact, integers = gopolicy.load(name, precision="float32"), gopolicy.load(name, precision="int8")
+    board, asked = Board(19), boards(9, 2)
+    for number, (colour, point) in enumerate(next(own_games())):
+        if number % 8 == 0:
+            asked.append(board.copy())
+        board.play(point, colour)
+    same, divergence = [], []
+    for board in asked:
+        p, q = (player.probabilities(board).astype(np.float64) for player in (exact, integers))
+        assert np.array_equal(p > 0, q > 0)
+        same.append(p.argmax() == q.argmax())
+        divergence.append(np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])))
+    assert len(asked) > 20
+    assert np.mean(same) > 0.85
+    assert np.mean(divergence) < 0.005  # in nats
+    views = integers.probabilities(asked[3], symmetries=8)
+    assert np.abs(views - exact.probabilities(asked[3], symmetries=8)).max() < 0.05
+
+
+@with_int8
+def test_integers_are_refused_for_planes_that_are_not_zeros_and_ones() -> None:
+    with pytest.raises(DeviceError, match="the plane set stones1 has more: take auto"):
+        Policy(network(planes="stones1", in_planes=1), {}, torch.device("cpu"), "int8")
+
+
+def test_the_examples_are_positions_of_a_whole_game() -> None:
+    planes = policy.examples("alphago48").numpy()
+    stones = planes[:, :2].sum((1, 2, 3))
+    assert planes.shape == (35, 48, 19, 19)
+    assert stones[0] == 0
+    assert stones[-1] > 220
 
 
 @pytest.mark.parametrize(
