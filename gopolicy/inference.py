@@ -46,11 +46,11 @@ def has_int8(device: torch.device) -> bool:
     """Whether ``quantised`` works on the device and is faster there: on x86 CPUs with AVX2, and a torch whose oneDNN has it."""
     if device.type != "cpu" or not torch.cpu.get_capabilities().get("avx2", False):
         return False
+    with torch.random.fork_rng(devices=[]):  # a layer draws its first weights: nobody else's random numbers may change
+        some = nn.Conv2d(4, 4, 3, padding=1)
     try:
-        unit = nn.Conv2d(4, 4, 3, padding=1)
-        _quantised_convolution()(
-            torch.zeros(1, 4, 5, 5, dtype=torch.uint8), 1.0, 0, *_integers(unit, 1.0, 5), 1.0, 0, torch.uint8, "relu", [], ""
-        )
+        operands, planes = _integers(some, 1.0, 5), torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
+        _quantised_convolution()(planes, 1.0, 0, *operands, 1.0, 0, torch.uint8, "relu", [], "")
     except (AttributeError, RuntimeError, NotImplementedError, TypeError):  # as in ``prepare``
         return False
     return True

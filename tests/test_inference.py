@@ -96,8 +96,10 @@ def in_integers_slowly(prepared, planes):
 @pytest.mark.parametrize("layers", [1, 2, 5, 6])
 @pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (9, 3), (2, 2)])
 def test_in_integers_it_computes_what_whole_numbers_say(kind, layers, size, count):
-    network = trained(kind=kind, layers=layers, filters=24)
-    prepared = inference.quantised(network.folded(), CPU, positions(8))
+    network, examples = trained(kind=kind, layers=layers, filters=24), positions(8)
+    chance = torch.get_rng_state()
+    prepared = inference.quantised(network.folded(), CPU, examples)
+    assert torch.equal(chance, torch.get_rng_state())
     planes = positions(count, size)
     with torch.inference_mode():
         for given in (planes, planes.to(memory_format=torch.channels_last)):
