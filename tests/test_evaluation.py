@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gopolicy import cli, evaluation, weights
+from gopolicy import cli, evaluation, policy, weights
 from gopolicy.coords import BLACK, PASS
 from gopolicy.evaluation import Answers, figures, half_interval
 from gopolicy.games import PackedGames, pack
@@ -107,6 +107,16 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed)
     assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60"]) == 0
     assert "all" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(policy.quickest() != "int8", reason="no convolutions of 8-bit integers here")
+def test_the_command_computes_in_the_number_format_it_is_told(games_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for precision in ("float32", "int8"):
+        command = ["evaluate", "playouts", str(games_file), "--max-positions", "200", "--device", "cpu", "--precision", precision, "--json"]
+        assert cli.main(command) == 0
+        told.append(json.loads(capsys.readouterr().out)["cross_entropy"])
+    assert 0 < abs(told[0] - told[1]) < 0.03
 
 
 def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1199,7 +1199,8 @@ def test_stray_prints_do_not_reach_the_client(tmp_path):
 
 def test_options(tmp_path):
     out, err = start(tmp_path, ENGINE, "--help")
-    for option in ("--weights", "--device", "--threads", "--symmetries", "--temperature", "--top-p", "--seed", "--resign", "gtp_engine.py"):
+    options = "--weights --device --precision --threads --symmetries --temperature --top-p --seed --resign"
+    for option in (*options.split(), "gtp_engine.py"):
         assert option in out
     for wrong in (["--temperature", "-1"], ["--top-p", "1.5"], ["--symmetries", "3"], ["--threads", "0"], ["--seed", "x"], ["--sed", "1"]):
         out, err = start(tmp_path, ENGINE, *wrong, status=2)
