@@ -167,9 +167,9 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def quickest(device: str = "auto") -> str:
-    """The precision that answers first on a device, for ``load``: ``"int8"`` where the machine has it, else ``"auto"``."""
-    return "int8" if inference.has_int8(choose_device(device)) else "auto"
+def quickest(device: str = "auto", planes: str = "alphago48") -> str:
+    """The precision that answers first on a device, for ``load``: ``"int8"`` where machine and plane set allow it, else ``"auto"``."""
+    return "int8" if PLANE_SETS[planes].dtype == np.uint8 and inference.has_int8(choose_device(device)) else "auto"
 
 
 def load(

@@ -52,7 +52,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gopolicy import metrics, weights
+from gopolicy import metrics, policy, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
 from gopolicy.errors import GoPolicyError, UsageError
 from gopolicy.features import PLANE_SETS
@@ -106,6 +106,8 @@ class TrainingConfig:
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
+    teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
+    teacher_weight: float = _option(1.0, "the teacher's part of the target; what is left of 1 is the played move's")
     precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
     seed: int = _option(1, "of the first weights, the order of positions and their symmetries")
     threads: int = _option(0, "threads of torch on a CPU; 0 leaves that to torch")
@@ -121,8 +123,9 @@ class TrainingConfig:
         limits: dict[str, tuple[float, float]] = {
             "batch_size": (1, 2**20), "lr": (0, 100), "momentum": (0, 0.9999), "weight_decay": (0, 10), "warmup_steps": (0, 2**40),
             "final_lr": (0, 1), "half_every": (1, 2**40), "steps": (0, 2**40), "max_minutes": (0, 1e7), "grad_clip": (0, 1e9),
-            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "seed": (0, 2**31 - 1), "threads": (0, 1024), "batch_threads": (1, 1024),
-            "validate_every": (1, 2**40), "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
+            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_weight": (0, 1), "seed": (0, 2**31 - 1),
+            "threads": (0, 1024), "batch_threads": (1, 1024), "validate_every": (1, 2**40), "validation_positions": (1, 2**40),
+            "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -134,6 +137,8 @@ class TrainingConfig:
                 raise OptionError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
             raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
+        if self.teacher_weight != 1 and not self.teacher:
+            raise OptionError("--teacher-weight is given and no --teacher")
 
     @property
     def seconds(self) -> float:
@@ -288,6 +293,27 @@ class Average:
 
 def autocast(device: torch.device, number: torch.dtype) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=number) if number != torch.float32 else nullcontext()
+
+
+class Teacher:
+    """Trained weights that a network learns from: not what was played, but how likely they hold each point (distillation).
+
+    A played move is one draw from all that are good, the teacher's probabilities tell them all. Hinton, Vinyals & Dean 2015, "Distilling
+    the Knowledge in a Neural Network", at a temperature of 1. Raises WeightsError for weights that cannot be used, OptionError for those
+    that read other planes.
+    """
+
+    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+        on = str(device)
+        self.policy = policy.load(config.teacher, device=on, precision=policy.quickest(on, config.planes))
+        self.weight = config.teacher_weight
+        if self.policy.planes != config.planes:
+            raise OptionError(f"--teacher {config.teacher} reads the planes {self.policy.planes}, the options ask for {config.planes}")
+
+    def __call__(self, planes: Tensor, played: Tensor) -> Tensor:
+        """The target: planes (B, P, N, N), played points (B,) int64 → (B, N*N) float32, 1 in sum."""
+        target = self.weight * self.policy.log_probabilities(planes).exp()
+        return target.scatter_add_(1, played[:, None], torch.full_like(played, 1 - self.weight, dtype=target.dtype)[:, None])
 
 
 def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -463,6 +489,7 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(network, config.ema)
     optimizer = make_optimizer(config, network, device)
+    teacher = Teacher(config, device) if config.teacher else None
     counters = Counters()
     if checkpoint is not None:
         counters = checkpoint.counters
@@ -560,7 +587,7 @@ def train(
             x, y = to_device(planes, targets, device, number)
             with autocast(device, number):
                 logits = model(x)
-            loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+            loss = F.cross_entropy(logits, y if teacher is None else teacher(x, y), label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
             if config.grad_clip:
                 nn.utils.clip_grad_norm_(parameters, config.grad_clip)
@@ -626,7 +653,7 @@ def describe(config: TrainingConfig, facts: dict[str, Any], counters: Counters) 
         "positions": counters.positions,
         "minutes": round(counters.elapsed / 60, 1),
         "accuracy": measured,
-        "training": dataclasses.asdict(config),
+        "training": dataclasses.asdict(config) | {"teacher": Path(config.teacher).name},
     }
 
 
@@ -682,7 +709,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("options of the run", "kept in the checkpoint: --resume needs none of them")
     for field in dataclasses.fields(TrainingConfig):
-        text = field.metadata["help"] + ("" if field.default in (0, False) else f" (default {field.default})")
+        text = field.metadata["help"] + (f" (default {field.default})" if field.default else "")
         text = text.replace("%", "%%")
         if isinstance(field.default, bool):
             group.add_argument(_flag(field.name), action="store_true", default=argparse.SUPPRESS, help=text)
@@ -702,6 +729,8 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
 
     Raises TrainingError for a folder that is in use without ``resume``, and for options that contradict the checkpoint's.
     """
+    if given.get("teacher") and given["teacher"] not in weights.PACKAGED:
+        given = given | {"teacher": str(Path(given["teacher"]).resolve())}  # a run may go on from another folder
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; a run needs a folder of its own")
     used = out.exists() and any(not name.name.startswith(".") for name in out.iterdir())
@@ -731,8 +760,10 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
 
 
 def _checked(config: TrainingConfig) -> TrainingConfig:
-    """The options, of which a network and batches can be made. Raises TrainingError."""
+    """The options, of which a network and batches can be made, with a teacher that exists. Raises TrainingError or WeightsError."""
     config.network()
+    if config.teacher:
+        weights.resolve(config.teacher)
     if config.batch_size % PER_GAME:
         raise OptionError(f"--batch-size is {config.batch_size}, expected a multiple of {PER_GAME}, the positions of a game")
     return config

@@ -19,7 +19,10 @@ import torch
 from safetensors.torch import load_file
 
 from gopolicy import batches, games, metrics, training, weights
+from gopolicy.board import Board
 from gopolicy.coords import point_to_sgf
+from gopolicy.errors import WeightsError
+from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
 from tests.synthetic import Synthetic, validation
@@ -304,6 +307,59 @@ def test_starting_from_given_weights(tmp_path):
         assert torch.equal(tensors(tmp_path / "second")[f"network/{name}"], parameter)
     with pytest.raises(TrainingError, match="has --layers 3, the options ask for 5"):
         training.initial_network(source, TrainingConfig(), {"layers": 5})
+
+
+def test_from_a_teacher_alone_what_was_played_is_not_learned(tmp_path, monkeypatch):
+    """The same run whatever was played, near the teacher at its end; it goes on from another folder, to the bit."""
+    options = SMALL | {"batch_size": 64, "steps": 120, "lr": 2e-2, "validate_every": 1000, "ema": 0.9}
+    train(tmp_path / "teacher", **options)
+    monkeypatch.chdir(tmp_path)
+    options["teacher"] = f"teacher/{training.WEIGHTS}"
+    train(tmp_path / "taught", **options)
+    stop = {20: lambda: os.kill(os.getpid(), signal.SIGINT)} if os.name != "nt" else {}
+    batch = Synthetic.batch
+    monkeypatch.setattr(Synthetic, "batch", lambda self, step: (batch(self, step)[0], torch.zeros(64, dtype=torch.int64)))
+    train(tmp_path / "other", events=stop, **options)
+    monkeypatch.chdir("/")
+    train(tmp_path / "other", resume=True, **options | {"teacher": str(tmp_path / "teacher" / training.WEIGHTS)})
+    one, two = (load_file(tmp_path / name / training.WEIGHTS) for name in ("taught", "other"))
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    monkeypatch.undo()
+    planes, targets = Synthetic(200, seed=7).batch(0)
+    with torch.no_grad():
+        right = [(weights.load(tmp_path / name / training.WEIGHTS)[0](planes.float()).argmax(1) == targets).float().mean()
+                 for name in ("teacher", "taught")]  # fmt: skip
+    assert min(right) > 0.6
+    description = weights.load(tmp_path / "taught" / training.WEIGHTS)[1]
+    assert description["training"]["teacher"] == training.WEIGHTS  # the file's name, not where it lay
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_the_target_is_the_teachers_probabilities_and_the_played_move(weight):
+    config = TrainingConfig(teacher="playouts", teacher_weight=weight)
+    board, played = Board(19), torch.tensor([60, 300])
+    first = encode(board)
+    board.play("Q16")
+    planes = torch.from_numpy(np.stack([first, encode(board)]))
+    network, _ = weights.load("playouts")
+    with torch.no_grad():
+        expected = weight * network.eval()(planes.float()).softmax(1)
+    for i in range(2):
+        expected[i, played[i]] += 1 - weight
+    target = training.Teacher(config, CPU.device)(planes.to(torch.bfloat16), played)
+    assert target.sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
+    np.testing.assert_allclose(target, expected, atol=0.03)  # the teacher computes in 8-bit integers or bf16
+
+
+def test_teachers_that_cannot_teach(tmp_path):
+    with pytest.raises(WeightsError, match=r"nobody\.safetensors' does not exist"):
+        train(tmp_path / "run", **SMALL, steps=1, teacher="nobody.safetensors")
+    with pytest.raises(TrainingError, match="--teacher fast reads the planes alphago48, the options ask for alphago4"):
+        train(tmp_path / "run", **SMALL, steps=1, teacher="fast")
+    with pytest.raises(TrainingError, match="--teacher-weight is given and no --teacher"):
+        TrainingConfig(teacher_weight=0.5)
+    with pytest.raises(TrainingError, match=r"--teacher-weight is 1\.5, expected 0 to 1"):
+        TrainingConfig(teacher="fast", teacher_weight=1.5)
 
 
 def pack_random_games(folder: Path, out: Path, seed: int, games_: int = 60) -> None:
