@@ -304,11 +304,11 @@ class Teacher:
     """
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        on = str(device)
-        self.policy = policy.load(config.teacher, device=on, precision=policy.quickest(on, config.planes))
+        network, description = weights.load(config.teacher)
+        if network.config.planes != config.planes:
+            raise OptionError(f"--teacher {config.teacher} reads the planes {network.config.planes}, the options ask for {config.planes}")
+        self.policy = policy.Policy(network, description, device, policy.quickest(str(device), config.planes))
         self.weight = config.teacher_weight
-        if self.policy.planes != config.planes:
-            raise OptionError(f"--teacher {config.teacher} reads the planes {self.policy.planes}, the options ask for {config.planes}")
 
     def __call__(self, planes: Tensor, played: Tensor) -> Tensor:
         """The target: planes (B, P, N, N), played points (B,) int64 → (B, N*N) float32, 1 in sum."""

@@ -202,6 +202,7 @@ def test_in_integers_a_network_of_the_package_thinks_nearly_the_same(name: str) 
 def test_integers_are_refused_for_planes_that_are_not_zeros_and_ones() -> None:
     with pytest.raises(DeviceError, match="the plane set stones1 has more: take auto"):
         Policy(network(planes="stones1", in_planes=1), {}, torch.device("cpu"), "int8")
+    assert policy.quickest("cpu", "stones1") == "auto"
 
 
 def test_the_examples_are_positions_of_a_whole_game() -> None:
