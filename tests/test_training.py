@@ -319,7 +319,7 @@ def test_from_a_teacher_alone_what_was_played_is_not_learned(tmp_path, monkeypat
     stop = {20: lambda: os.kill(os.getpid(), signal.SIGINT)} if os.name != "nt" else {}
     batch = Synthetic.batch
     monkeypatch.setattr(Synthetic, "batch", lambda self, step: (batch(self, step)[0], torch.zeros(64, dtype=torch.int64)))
-    train(tmp_path / "other", events=stop, **options)
+    assert train(tmp_path / "other", events=stop, **options) == (130 if stop else 0)
     monkeypatch.chdir("/")
     train(tmp_path / "other", resume=True, **options | {"teacher": str(tmp_path / "teacher" / training.WEIGHTS)})
     one, two = (load_file(tmp_path / name / training.WEIGHTS) for name in ("taught", "other"))
