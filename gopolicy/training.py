@@ -788,6 +788,11 @@ def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: in
     return {"file": str(Path(source).resolve()), "digest": digest, "positions": positions, **games.summary()}
 
 
+def teacher_facts(config: TrainingConfig) -> dict[str, str]:
+    """A digest of the teacher's file, where there is one: a name like ``default`` may stand for other weights in another version."""
+    return {"teacher_digest": hashlib.sha256(weights.resolve(config.teacher).read_bytes()).hexdigest()[:16]} if config.teacher else {}
+
+
 def run(args: argparse.Namespace) -> int:
     """``gopolicy train``: returns the exit status, raises GoPolicyError for what cannot be done."""
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
@@ -812,11 +817,16 @@ def run(args: argparse.Namespace) -> int:
             rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",
         )  # fmt: skip
         try:
-            facts = data_facts(source, games, batches.positions)
+            facts = data_facts(source, games, batches.positions) | teacher_facts(config)
             if checkpoint is not None:
                 if checkpoint.facts["digest"] != facts["digest"]:
                     raise TrainingError(
                         f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
+                    )
+                if checkpoint.facts.get("teacher_digest", facts.get("teacher_digest")) != facts.get("teacher_digest"):
+                    raise TrainingError(
+                        f"--teacher {config.teacher} is not the network that taught the run in {out} so far: bring that file back, "
+                        f"or start a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
                     )
                 started = checkpoint.facts.get("init", "random weights")
                 if args.init and args.init != started:

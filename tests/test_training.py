@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -391,6 +393,26 @@ def test_too_few_games_to_measure_on_train_all_the_same(tmp_path, capsys):
     description = weights.load(run / training.WEIGHTS)[1]
     assert description["accuracy"] == {}
     assert description["steps"] == 5
+
+
+def test_a_run_goes_on_with_the_same_teacher(tmp_path):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    source, run, teacher = (str(tmp_path / name) for name in ("games.gpk", "run", "teacher.safetensors"))
+    options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16"]
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        weights.save(tmp_path / f"{seed}.safetensors", PolicyNetwork(PolicyConfig(filters=4, layers=2)), {})
+    shutil.copy(tmp_path / "1.safetensors", teacher)
+    assert run_command(source, "--out", run, "--teacher", teacher, *options, "--steps=1") == 0
+    digest = hashlib.sha256((tmp_path / "1.safetensors").read_bytes()).hexdigest()[:16]
+    assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["data"]["teacher_digest"] == digest
+    shutil.copy(tmp_path / "2.safetensors", teacher)
+    before = (tmp_path / "run" / training.CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match=r"teacher\.safetensors is not the network that taught the run in .*: bring that file back"):
+        run_command("--out", run, "--resume", "--steps=2")
+    assert (tmp_path / "run" / training.CHECKPOINT).read_bytes() == before
+    shutil.copy(tmp_path / "1.safetensors", teacher)
+    assert run_command("--out", run, "--resume", "--steps=2") == 0
 
 
 def test_the_command_on_packed_games(tmp_path, capsys):
