@@ -255,9 +255,9 @@ class Batches:
         self.seed = seed
         self.games, self.counts = playable(packed, split)
         if not len(self.games):
-            raise GamesError(
-                f"there is no game of {SIZE}x{SIZE} in the {split} split of the packed set ({len(packed)} games): more games are needed"
-            )
+            none = f"no game of {SIZE}x{SIZE} in the {split} split of the packed set ({len(packed)} games)"
+            elsewhere = len(playable(packed, "all")[0])
+            raise GamesError(f"there is {none}: more games are needed" if elsewhere else f"there is {none}, nor elsewhere in it")
         groups = np.maximum(self.counts // PER_GAME, 1)
         self._group_start = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)
         self.waited_seconds = 0.0

@@ -7,6 +7,7 @@ output and nothing else there.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     name = f"gopolicy {command}" if command else "gopolicy"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is no reason to fail
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)
         args = parser.parse_args(arguments)
@@ -101,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return 2
         status: int = _home(COMMANDS[args.command][0]).run(args)
-        sys.stdout.flush()  # here, where a reader that went away is understood
+        if sys.stdout is not None:  # it is closed with `>&-`
+            sys.stdout.flush()  # here, where a reader that went away is understood
         return status
     except GoPolicyError as error:
         print(f"{name}: {error}", file=sys.stderr)

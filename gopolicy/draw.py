@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -32,6 +33,11 @@ _DISCS = {BLACK: "●", WHITE: "○"}
 _WOOD, _RESET = "\033[48;5;179m", "\033[0m"
 _BLACK_STONE, _WHITE_STONE, _LINES, _LETTER, _COORDINATES = (f"\033[38;5;{n}m" for n in (16, 231, 94, 20, 58))
 _BOARD, _GRID, _HEAT = "#e8c080", "#604020", "#c01818"  # of pictures
+# Where a picture finds the letters of names that its usual font lacks, on Linux, Windows and Apple's systems.
+_EAST_ASIAN = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Source Han Sans", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS",
+)  # fmt: skip
 _LABELS = 0.01  # probability from which a picture writes the number on the point
 
 
@@ -159,7 +165,9 @@ def board_picture(
     played: int | None = None,
 ) -> None:
     """Writes ``board_figure`` to a file: a PNG, unless its name ends otherwise (``.svg``, ``.pdf``)."""
-    board_figure(board, probabilities, title, played).savefig(path, format=None if Path(path).suffix else "png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box in its place is all that can be done
+        board_figure(board, probabilities, title, played).savefig(path, format=None if Path(path).suffix else "png")
 
 
 def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title: str | None = None, played: int | None = None) -> Figure:
@@ -170,6 +178,7 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
     another shape.
     """
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
     from matplotlib.patches import Circle, Rectangle
 
     size = board.size
@@ -222,5 +231,6 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
     for spine in axes.spines.values():
         spine.set_visible(False)
     if title:
-        axes.set_title(title)
+        installed = set(get_font_names())
+        axes.set_title(title, parse_math=False, family=["sans-serif", *(name for name in _EAST_ASIAN if name in installed)])
     return figure

@@ -72,7 +72,7 @@ def answer(
             progress(len(targets))
     if not parts:
         sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
-        needed = "" if split == "all" else ": more games are needed, or --split all"
+        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ": more games are needed, or --split all"
         raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -171,8 +171,11 @@ def most_wrong(answers: Answers, count: int) -> list[int]:
     return chosen
 
 
-def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.Policy, folder: Path, wrong: int) -> None:
-    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder that exists."""
+def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.Policy, folder: Path, wrong: int, symmetries: int) -> None:
+    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder that exists.
+
+    ``player`` and ``symmetries`` are those that gave the answers.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -215,7 +218,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
         record = packed.record(int(answers.game[i]))
         move = int(answers.move_number[i])
         board, point = record.position(move), record.moves[move - 1][1]
-        probs = player.probabilities(board)
+        probs = player.probabilities(board, symmetries)
         best = int(probs.argmax())
         title = (
             f"{colour_name(board.to_play).capitalize()} to play move {move}: {point_to_gtp(point, record.size)} was played "
@@ -287,9 +290,9 @@ def run(args: Any) -> int:
                 player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed, progress=bar.update
             )
         result = summary(answers, packed, split, args.symmetries)
+        print(json.dumps(result) if args.json else report(result), flush=True)
         if args.pictures is not None:
-            write_pictures(answers, packed, player, args.pictures, args.wrong)
-    print(json.dumps(result) if args.json else report(result))
+            write_pictures(answers, packed, player, args.pictures, args.wrong, args.symmetries)
     return 0
 
 

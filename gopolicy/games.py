@@ -6,7 +6,7 @@ the time, the machine or the number of processes that packed it: the same input 
 
 A move is 16 bits: the point in the lower ten (1023: a pass), bit 15 for White. Two hashes are the same for all eight
 symmetries of a game: ``hash`` of the whole game finds duplicates, ``opening`` of its first 40 stones decides its *split*, so
-that a game met twice, mirrored, or cut short never stands on both sides.
+that a game met twice, mirrored, or cut short after those stones never stands on both sides.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -311,7 +313,8 @@ def _ordered(
         for chunk in chunks:
             yield _read_chunk(chunk, chosen, illegal)
         return
-    with ProcessPoolExecutor(min(processes, 61)) as pool:  # Windows can wait for no more
+    # Windows can wait for no more than 61. Ctrl-C reaches all processes: this one tells the others.
+    with ProcessPoolExecutor(min(processes, 61), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         ahead: list[Future[list[Outcome]]] = []
         try:
             for chunk in chunks:
@@ -320,6 +323,8 @@ def _ordered(
                     yield ahead.pop(0).result()
             while ahead:
                 yield ahead.pop(0).result()
+        except BrokenProcessPool:
+            raise GamesError("a process that read games was ended from outside; if memory was short, --processes 1 needs least") from None
         finally:
             for future in ahead:
                 future.cancel()
@@ -357,6 +362,8 @@ def pack(
         raise GamesError(f"{out} cannot be written: {why}")
     if out.exists() and out.stat().st_size and not is_packed(out):
         raise GamesError(f"{out} is there, and no packed set of games: name another file to write, not to lose it")
+    with _part(out):  # now: not to read for nothing
+        pass
     sources: list[str] = []
     servers: dict[str, int] = {}
     players: dict[str, int] = {}
@@ -429,19 +436,29 @@ def write_sections(out: Path, sections: dict[str, npt.NDArray[Any]], about: dict
         for name, array in sections.items()
     ]
     header = json.dumps({**about, "sections": listed}, ensure_ascii=False, sort_keys=True).encode()
-    out = out.resolve()  # a link goes on to lead to the games
-    part = out.with_name(out.name + ".part")
-    try:
+    with _part(out) as part:
         with part.open("wb") as file:
             file.write(MAGIC + len(header).to_bytes(8, "little") + header + hashlib.sha256(header).digest())
             for array in sections.values():
                 file.write(array.tobytes())
             file.flush()
             os.fsync(file.fileno())
-        part.replace(out)
+        part.replace(out.resolve())  # a link goes on to lead to the games
+
+
+@contextmanager
+def _part(out: Path) -> Iterator[Path]:
+    """A new, empty file beside ``out``, gone at the end unless it was moved. Raises GamesError for what the disk refuses meanwhile."""
+    place = out.resolve()
+    part = place.with_name(f".{place.name}.part")  # hidden: what a kill leaves makes no run folder a used one
+    try:
+        part.touch()
+        yield part
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise GamesError(f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 # ---------------------------------------------------------------- reading

@@ -158,7 +158,8 @@ class TrainingConfig:
 # What may change when a run is resumed: the rest decides which weights come out.
 MAY_CHANGE = frozenset(
     {"steps", "max_minutes", "threads", "batch_threads", "device", "log_every", "save_every", "validate_every", "compile"}
-)  # fmt: skip
+    | {"teacher"}  # where its file lies: that it is the same is checked
+)
 
 
 class BatchSource(Protocol):
@@ -191,16 +192,10 @@ class Workers:
     @contextmanager
     def start(cls, device: str) -> Iterator[Workers]:
         """Joins the processes that ``torchrun`` started, if it did."""
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         world = int(os.environ.get("WORLD_SIZE", "1"))
-        if device == "cuda" and world > 1:
+        if world > 1 and (device == "cuda" or (device == "auto" and torch.cuda.is_available())):
             device = f"cuda:{os.environ['LOCAL_RANK']}"
-        try:
-            chosen = torch.device(device)
-            torch.empty(1, device=chosen)
-        except (RuntimeError, AssertionError) as error:
-            raise TrainingError(f"--device {device}: {str(error).splitlines()[0]}") from error
+        chosen = policy.choose_device(device)
         if chosen.index is not None and chosen.type == "cuda":  # else it is the one that torch has chosen
             torch.cuda.set_device(chosen)
         if world == 1:
@@ -427,6 +422,15 @@ def _restore(tensors: dict[str, Tensor], network: nn.Module, average: Average, o
 # The run
 
 
+def _check_compiler(device: torch.device) -> None:
+    """Raises OptionError where torch cannot compile: before a run is begun that could not take a step."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # torch has many for it, and promises none
+        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise OptionError(f"--compile: torch cannot compile here ({why.strip()}): leave it out, or --no-compile with --resume") from None
+
+
 class _Signals:
     """Remembers Ctrl-C and SIGTERM until the step is done; a second one acts as if this were not here."""
 
@@ -504,6 +508,7 @@ def train(
             model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=device.type == "cpu"
         )
     if config.compile:
+        _check_compiler(device)
         model = torch.compile(model)
     parameters = list(network.parameters())
 
@@ -514,9 +519,10 @@ def train(
         if not all(torch.isfinite(parameter).all() for parameter in parameters):
             raise Diverged(f"the weights are no numbers any more at step {counters.step}: start again with a smaller --lr")
         counters.metrics_bytes = log.position()
-        save_checkpoint(out / CHECKPOINT, Checkpoint(config, facts, counters, _collect(network, average, optimizer)))
+        # The weights first: after a kill in between, the run goes on from the checkpoint before and writes both again.
         if counters.step and type(average.network) is PolicyNetwork:  # no subclass: it computes something else than it describes
             weights.save(out / WEIGHTS, average.network, describe(config, facts, counters))
+        save_checkpoint(out / CHECKPOINT, Checkpoint(config, facts, counters, _collect(network, average, optimizer)))
 
     def validate(log: metrics.Metrics) -> None:
         if validation is None:
@@ -712,7 +718,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = field.metadata["help"] + (f" (default {field.default})" if field.default else "")
         text = text.replace("%", "%%")
         if isinstance(field.default, bool):
-            group.add_argument(_flag(field.name), action="store_true", default=argparse.SUPPRESS, help=text)
+            group.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
             group.add_argument(
                 _flag(field.name),
@@ -778,7 +784,7 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     shape = {name: getattr(network.config, name) for name in ("planes", "filters", "layers", "kind")}
     for name, value in shape.items():
         if given.get(name, value) != value:
-            raise TrainingError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
+            raise OptionError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
@@ -823,10 +829,14 @@ def run(args: argparse.Namespace) -> int:
                     raise TrainingError(
                         f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
                     )
-                if checkpoint.facts.get("teacher_digest", facts.get("teacher_digest")) != facts.get("teacher_digest"):
+                taught = checkpoint.facts.get("teacher_digest")
+                if taught != facts.get("teacher_digest"):
+                    begun = f"is not the network that has taught the run in {out} so far: name that one"
+                    if not taught:
+                        begun = f"has not taught the run in {out} so far: leave it out"
                     raise TrainingError(
-                        f"--teacher {config.teacher} is not the network that taught the run in {out} so far: bring that file back, "
-                        f"or start a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
+                        f"--teacher {config.teacher or repr('')} {begun}, or start a new run from these weights with "
+                        f"--init {shlex.quote(str(out / WEIGHTS))}"
                     )
                 started = checkpoint.facts.get("init", "random weights")
                 if args.init and args.init != started:

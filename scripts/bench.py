@@ -58,6 +58,8 @@ class Bench:
             games.pack([ARCHIVE], self.games_file)
         self.packed = games.PackedGames.open(self.games_file)
         chosen = np.flatnonzero(self.packed.facts["size"] == 19)
+        if not len(chosen):
+            raise GoPolicyError(f"{self.games_file} holds no game of 19x19, and those alone are measured")
         self.chosen = np.random.default_rng(1).permutation(chosen)[:300]
 
     # ---- rules and planes
@@ -222,6 +224,7 @@ class Bench:
         from gopolicy import archives
 
         sources: list[Path] = self.args.archives or [ARCHIVE]
+        archives.check(sources)
         code = (
             "import resource, sys, time; from pathlib import Path; from gopolicy import games, sgf, archives;"
             "began = time.process_time(); report = games.pack(sys.argv[2:], sys.argv[1]);"

@@ -56,7 +56,10 @@ def play(engine: Engine, size: int, limit: int) -> Game:
         move = engine.ask(f"genmove {colour}").lower()
         if move == "resign":
             return Game(number, "resignation", memory(engine))
-        point = common.move_from_vertex(move, size)
+        try:
+            point = common.move_from_vertex(move, size)
+        except ValueError:
+            return Game(number + 1, f"illegal: {colour} {move}, no point of the board", memory(engine))
         passes = passes + 1 if point is None else 0
         if passes == 2:
             return Game(number + 1, "two passes", memory(engine))

@@ -25,9 +25,10 @@ from environment import ROOT, enter
 
 
 def content(archives: list[Path]) -> list[str]:
-    """Tells archives apart: path, size and time of every file."""
+    """Tells archives apart: path, size and time of every file, or of a link that leads nowhere: that is told of when games are read."""
     files = [file for archive in archives for file in (sorted(archive.rglob("*")) if archive.is_dir() else [archive])]
-    return [repr((str(file.resolve()), stat.st_size, stat.st_mtime_ns)) for file in files for stat in [file.stat()]]
+    stats = [file.stat() if file.exists() else file.lstat() for file in files]
+    return [repr((str(file.resolve()), stat.st_size, stat.st_mtime_ns)) for file, stat in zip(files, stats, strict=True)]
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +43,7 @@ def main() -> int:
     from gopolicy.errors import GoPolicyError, UsageError
 
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("archives", nargs="*", type=Path, metavar="ARCHIVE", help="archives of games; none with --resume")
+    parser.add_argument("archives", nargs="*", type=games.named_path, metavar="ARCHIVE", help="archives of games; none with --resume")
     games.add_filter_arguments(parser.add_argument_group("which games are packed"))
     training.add_arguments(parser)
     args = parser.parse_args()
@@ -62,8 +63,8 @@ def main() -> int:
             wanted = hashlib.sha256(json.dumps([content(args.archives), chosen]).encode()).hexdigest()
             if not packed.exists():
                 run.mkdir(parents=True, exist_ok=True)
+                origin.write_text(wanted, encoding="ascii")  # first: games without it would be called another archive's
                 games.run(argparse.Namespace(**vars(args) | {"out": packed}))
-                origin.write_text(wanted, encoding="ascii")
             elif not origin.exists() or origin.read_text(encoding="ascii") != wanted:
                 raise GoPolicyError(f"{packed} was made from other archives or with other filters: take another --out, or delete it")
         elif not packed.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -209,6 +210,18 @@ def test_a_reader_that_goes_away(game: Path, weights_file: Path) -> None:
         os.close(writer)
         _, err = process.communicate()
     assert (process.returncode, err) == (1, "")
+
+
+def test_a_name_that_the_terminal_cannot_write(game: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252"))
+    assert cli.main(["top", str(game.rename(game.with_name("碁.sgf"))), "--weights", str(weights_file)]) == 0
+    assert written.getvalue().startswith(rb"\u7881.sgf: ")
+
+
+def test_without_standard_output(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as after `>&-`
+    assert cli.main(["pack", str(archive), "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")

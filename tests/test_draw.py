@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import matplotlib.image
@@ -218,6 +219,15 @@ def test_a_picture_on_disk(tmp_path):
     assert (tmp_path / "no ending").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     draw.board_picture(Board(9), tmp_path / "a.svg")
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+
+
+def test_a_title_is_shown_as_it_is_written(tmp_path):
+    """A name of a player is no formula, and letters that no font here has are no fault."""
+    for title in ("$_$", "cash$ – no$", "a$$", "张栩 – 박정환 – 𐎀"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            draw.board_picture(Board(9), tmp_path / "a.png", title=title)
+        assert draw.board_figure(Board(9), title=title).axes[0].get_title() == title
 
 
 def test_probabilities_of_another_board():

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from gopolicy import cli, evaluation, policy, weights
+from gopolicy import cli, draw, evaluation, policy, weights
+from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS
+from gopolicy.errors import GoPolicyError
 from gopolicy.evaluation import Answers, figures, half_interval
 from gopolicy.games import PackedGames, pack
 from gopolicy.policy import Policy
@@ -129,6 +131,27 @@ def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_pat
     assert told["positions"] == 900
     assert sorted(path.name for path in folder.iterdir()) == ["accuracy.png", "wrong-01.png", "wrong-02.png"]
     assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in folder.iterdir())
+
+
+def test_pictures_show_what_was_measured(
+    games_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All the views of the board that were asked; and the figures are told even if no picture can be drawn."""
+
+    def picture(board: Board, path: Path, probs: np.ndarray, title: str, played: int) -> None:
+        asked = policy.load(weights_file, device="cpu")
+        np.testing.assert_allclose(probs, asked.probabilities(board, 8), atol=1e-6)
+        assert abs(probs - asked.probabilities(board)).max() > 1e-3
+        raise GoPolicyError("no picture")
+
+    weights_file = tmp_path / "w.safetensors"
+    weights.save(weights_file, network(), {})
+    monkeypatch.setattr(draw, "board_picture", picture)
+    arguments = ["evaluate", str(weights_file), str(games_file), "--symmetries", "8", "--max-positions", "64", "--device", "cpu", "--json"]
+    assert cli.main([*arguments, "--pictures", str(tmp_path / "pictures")]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["symmetries"] == 8
+    assert printed.err.rstrip().endswith("no picture")
 
 
 def test_the_most_wrong_are_the_least_likely_of_different_games() -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,39 @@ def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
         pack([tmp_path / "nowhere"], tmp_path / "g.gpk")
     assert (tmp_path / "g.gpk").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g.gpk", "in"]
+
+
+def test_a_stop_while_the_file_is_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: int) -> None:
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["in"]
+        raise KeyboardInterrupt
+
+    source = write(tmp_path / "in", [record(1)])
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        pack([source], tmp_path / "g.gpk")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
+def test_what_cannot_be_written_is_said_before_a_game_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "in", [record(1)])
+    (tmp_path / "g.gpk").symlink_to("nowhere/g.gpk")
+    monkeypatch.setattr(games, "_read_chunk", None)
+    with pytest.raises(GamesError, match=r"g\.gpk cannot be written: No such file or directory"):
+        pack([source], tmp_path / "g.gpk")
+
+
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_a_process_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(games, "_read_chunk", killed)
+    with pytest.raises(GamesError, match=r"ended from outside.*--processes 1"):
+        pack([write(tmp_path / "in", [record(1)])], tmp_path / "g.gpk", processes=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def fake(tmp_path: Path) -> list[str]:
         ([], "two passes"),
         (["A1", "resign"], "resignation"),
         (["A1", "B1", "A1"], "illegal: b a1, occupied"),
+        (["A1", "zz99"], "illegal: w zz99, no point of the board"),
         (["A2", "T19", "B1", "A1"], "illegal: w a1, suicide"),
         ([*KO, "E4"], "illegal: b e4, ko"),
         ([*KO, "A1", "B1", "E4"], "two passes"),

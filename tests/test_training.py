@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -23,7 +24,7 @@ from safetensors.torch import load_file
 from gopolicy import batches, games, metrics, training, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_sgf
-from gopolicy.errors import WeightsError
+from gopolicy.errors import DeviceError, WeightsError
 from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
@@ -120,8 +121,8 @@ def test_a_gpu_is_taken_by_each_of_its_names(device):
 def test_cuda_without_a_number_is_the_gpu_that_torch_has_chosen(monkeypatch):
     """``torch.cuda.set_device`` refuses a device without a number."""
     chosen = []
-    empty = torch.empty
-    monkeypatch.setattr(torch, "empty", lambda *size, device: empty(*size))
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *size, device: zeros(*size))
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(device.index))
     for device in ("cuda", "cuda:1"):
         with Workers.start(device) as workers:
@@ -196,6 +197,48 @@ def test_killed_without_warning_it_goes_on_as_if_nothing_had_happened(tmp_path):
     assert train(tmp_path / "killed", resume=True) == 0
     train(tmp_path / "straight", **SMALL, steps=17)
     assert_same_run(tmp_path / "straight", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("cut", ["weights", "checkpoint"])
+def test_a_run_that_ends_between_its_last_two_files_gets_both(tmp_path, monkeypatch, cut):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    def after_the_first(path, *arguments):
+        monkeypatch.setattr(training, "save_checkpoint", full)
+        save_checkpoint(path, *arguments)
+
+    save_checkpoint = training.save_checkpoint
+    if cut == "weights":
+        monkeypatch.setattr(weights, "save", full)
+    else:
+        monkeypatch.setattr(training, "save_checkpoint", after_the_first)
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path / "cut", **SMALL, steps=12)
+    monkeypatch.undo()
+    monkeypatch.setattr(metrics, "draw", lambda out: None)
+    assert train(tmp_path / "cut", resume=True) == 0
+    train(tmp_path / "straight", **SMALL, steps=12)
+    assert_same_run(tmp_path / "straight", tmp_path / "cut")
+
+
+def test_without_a_compiler_no_run_is_begun(tmp_path, monkeypatch):
+    def none(_):
+        raise RuntimeError("\nNo working C++ compiler found\nmore")
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(torch, "compile", none)
+    with pytest.raises(training.OptionError, match=r"torch cannot compile here \(No working C\+\+ compiler found\): leave it out"):
+        train(tmp_path / "run", **SMALL, steps=2, compile=True)
+    assert not list((tmp_path / "run").iterdir())
+    train(tmp_path / "run", **SMALL, steps=2)
+    checkpoint = training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)
+    training.save_checkpoint(  # as begun on another machine
+        tmp_path / "run" / training.CHECKPOINT, dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, compile=True))
+    )
+    with pytest.raises(training.OptionError, match="--no-compile"):
+        train(tmp_path / "run", resume=True, steps=4)
+    assert train(tmp_path / "run", resume=True, steps=4, compile=False) == 0
 
 
 # Muon takes polar factors in bf16, where the last bits of two sums that should be the same show.
@@ -408,11 +451,20 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
     assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["data"]["teacher_digest"] == digest
     shutil.copy(tmp_path / "2.safetensors", teacher)
     before = (tmp_path / "run" / training.CHECKPOINT).read_bytes()
-    with pytest.raises(TrainingError, match=r"teacher\.safetensors is not the network that taught the run in .*: bring that file back"):
+    with pytest.raises(TrainingError, match=r"teacher\.safetensors is not the network that has taught the run in .* so far: name that one"):
         run_command("--out", run, "--resume", "--steps=2")
     assert (tmp_path / "run" / training.CHECKPOINT).read_bytes() == before
-    shutil.copy(tmp_path / "1.safetensors", teacher)
-    assert run_command("--out", run, "--resume", "--steps=2") == 0
+    Path(teacher).unlink()
+    with pytest.raises(WeightsError, match=r"teacher\.safetensors' does not exist"):
+        run_command("--out", run, "--resume", "--steps=2")
+    with pytest.raises(TrainingError, match="--teacher '' is not the network that has taught"):
+        run_command("--out", run, "--resume", "--teacher", "", "--steps=2")
+    assert run_command("--out", run, "--resume", "--teacher", str(tmp_path / "1.safetensors"), "--steps=2") == 0  # it has moved
+    assert run_command("--out", run, "--resume", "--steps=3") == 0
+    untaught = str(tmp_path / "untaught")
+    assert run_command(source, "--out", untaught, *options, "--steps=1") == 0
+    with pytest.raises(TrainingError, match=r"--teacher playouts has not taught the run in .* so far: leave it out"):
+        run_command("--out", untaught, "--resume", "--teacher", "playouts", "--steps=2")
 
 
 def test_the_command_on_packed_games(tmp_path, capsys):
@@ -450,7 +502,7 @@ def test_the_command_on_packed_games(tmp_path, capsys):
         np.testing.assert_allclose(trained(planes.float()), network(planes.float()), atol=0.05)
     with pytest.raises(TrainingError, match="no packed games given"):
         run_command("--out", str(tmp_path / "new"), *options)
-    with pytest.raises(TrainingError, match="--device abacus"):
+    with pytest.raises(DeviceError, match="device 'abacus' is not to be had here"):
         run_command(source, "--out", str(tmp_path / "new"), "--device=abacus", *options)
     assert not (tmp_path / "new").exists()
 
@@ -480,6 +532,7 @@ def test_the_command_line_has_every_option():
     assert {name: value for name, value in vars(args).items() if name not in ("games", "out", "resume", "init")} == {
         "batch_size": 64, "decay": "half-every", "max_minutes": 1.5, "compile": True,
     }  # fmt: skip
+    assert parser.parse_args(["--out", "run", "--resume", "--no-compile"]).compile is False
     for field in dataclasses.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in parser.format_help()
     with pytest.raises(SystemExit):

@@ -1,0 +1,91 @@
+"""From archives to a network in one command: stopped at odd moments, with odd archives."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gopolicy import weights
+from tests.test_games import record, write
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import train
+
+SMALL = "--planes alphago4 --filters 4 --layers 2 --batch-size 16 --validation-positions 16 --threads 1 --batch-threads 1 --device cpu"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write(tmp_path / "in", [record(seed) for seed in range(5)])
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments), *SMALL.split(), "--processes", "1"])
+    return train.main()
+
+
+def test_stopped_while_the_games_are_written_the_same_command_begins_again(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", stop)
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 1
+    assert capsys.readouterr().err.rstrip().endswith("train.py: stopped")
+    (run / ".games.gpk.part").write_bytes(b"half")  # of a kill
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 0
+    assert weights.load(run / "weights.safetensors")[1]["steps"] == 2
+    assert not (run / ".games.gpk.part").exists()
+
+
+def test_a_kill_right_after_the_packing(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    touch = Path.touch
+
+    def killed(path: Path, *arguments: object) -> None:
+        if path.name == "metrics.jsonl":
+            raise SystemExit
+        touch(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "touch", killed)
+    with pytest.raises(SystemExit):
+        main(monkeypatch, archive, "--out", run, "--steps", "2")
+    monkeypatch.setattr(Path, "touch", touch)
+    assert (run / "games.gpk").is_file()
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 0
+
+
+def test_other_archives_are_not_taken_for_those_that_were_packed(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(monkeypatch, archive, "--out", run, "--steps", "1") == 0
+    (archive / "more.sgf").write_text("(;SZ[19];B[aa])", encoding="utf-8")
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2", "--resume") == 1
+    assert "was made from other archives or with other filters" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
+def test_a_link_that_leads_nowhere(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an editor leaves beside a game that is open in it."""
+    (archive / ".#game.sgf").symlink_to("user@host.1:2")
+    assert main(monkeypatch, archive, "--out", tmp_path / "run", "--steps", "1") == 0
+
+
+def test_an_empty_name_is_not_the_folder_at_hand(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(archive)
+    with pytest.raises(SystemExit) as stop:
+        main(monkeypatch, "", "--out", tmp_path / "run", "--steps", "1")
+    assert stop.value.code == 2
+    assert "expected the name of a file or folder" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
