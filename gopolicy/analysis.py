@@ -74,16 +74,16 @@ class Scorer(Protocol):
         ...
 
     def worth_playing(
-        self, board: Board, probs: npt.NDArray[np.float32], komi: float, stop: Callable[[], bool] | None = None
+        self, board: Board, probs: npt.NDArray[np.float32], komi: float, rules: str, stop: Callable[[], bool] | None = None
     ) -> npt.NDArray[np.bool_]:
         """(N, N): the moves by which the player may still gain something; where there is none, pass. ``probs`` (N, N): the player's."""
         ...
 
-    def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:
+    def is_lost(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> bool:
         """Whether the player has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         ...
 
-    def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float | None:
+    def winrate(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> float | None:
         """How likely Black wins, 0 to 1; None where that is not known. Raises Interrupted soon after ``stop()`` says so."""
         ...
 
@@ -93,28 +93,34 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules that make a difference here, in KataGo's words. Suicide is never allowed, and there is neither button nor bonus."""
+    """The rules that make a difference here, in KataGo's words. Suicide is never allowed, and there is no button."""
 
     scoring: str = "AREA"  # or TERRITORY
     ko: str = "POSITIONAL"  # no repetition of the whole board; or SIMPLE
+    bonus: str = "0"  # White's points for Black's handicap stones; or N, one for each, or N-1, for each but the first
 
     @property
     def superko(self) -> bool:
         return self.ko != "SIMPLE"
 
+    def komi(self, board: Board, komi: float) -> float:
+        """Komi, with what White gets for the handicap stones of the game."""
+        stones = handicap(board)
+        return komi + {"0": 0, "N": stones, "N-1": max(stones - 1, 0)}[self.bonus]
+
     def described(self) -> dict[str, Any]:
         """As ``kata-get-rules`` answers."""
         tax = "SEKI" if self.scoring == "TERRITORY" else "NONE"
-        told = {"hasButton": False, "ko": self.ko, "scoring": self.scoring, "suicide": False, "tax": tax, "whiteHandicapBonus": "0"}
+        told = {"hasButton": False, "ko": self.ko, "scoring": self.scoring, "suicide": False, "tax": tax, "whiteHandicapBonus": self.bonus}
         return told
 
 
 NAMED_RULES = {
-    "aga": Rules(),
-    "bga": Rules(),
-    "chinese": Rules(ko="SIMPLE"),
-    "chinese-kgs": Rules(),
-    "chinese-ogs": Rules(),
+    "aga": Rules(bonus="N-1"),
+    "bga": Rules(bonus="N-1"),
+    "chinese": Rules(ko="SIMPLE", bonus="N"),
+    "chinese-kgs": Rules(bonus="N"),
+    "chinese-ogs": Rules(bonus="N"),
     "japanese": Rules("TERRITORY", "SIMPLE"),
     "korean": Rules("TERRITORY", "SIMPLE"),
     "new-zealand": Rules(),
@@ -125,7 +131,7 @@ UNTAXED = "stonescoring"  # its tax of two points a group is not counted here
 
 
 # KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
-SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb[0-9n]+)?")
+SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb(0|n1?))?")
 
 
 def plain_name(name: str) -> str:
@@ -148,7 +154,8 @@ def rules_from(told: object) -> Rules:
             return BY_NAME[name]
         if short := SHORT_RULES.fullmatch(name):
             ko, scoring, tax = (word.upper() for word in short.groups()[:3])
-            return rules_from({"ko": ko, "scoring": scoring, "tax": tax, "hasButton": short[4] == "1"})
+            bonus = {"n": "N", "n1": "N-1"}.get(short[5], "0")
+            return rules_from({"ko": ko, "scoring": scoring, "tax": tax, "hasButton": short[4] == "1", "whiteHandicapBonus": bonus})
         if told.lstrip().startswith("{"):
             try:
                 return rules_from(json.loads(told))
@@ -162,7 +169,10 @@ def rules_from(told: object) -> Rules:
         raise GoPolicyError("unknown rules: scoring is AREA or TERRITORY, ko is SIMPLE, POSITIONAL or SITUATIONAL")
     if told.get("hasButton") or told.get("tax") == "ALL":
         raise GoPolicyError("rules with a button or a tax on all groups are not known here")
-    return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL")
+    bonus = str(told.get("whiteHandicapBonus", "0"))
+    if bonus not in ("0", "N", "N-1"):
+        raise GoPolicyError("unknown rules: whiteHandicapBonus is 0, N or N-1")
+    return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL", bonus)
 
 
 # --------------------------------------------------------------------------------------------------- what a network sees
@@ -182,6 +192,12 @@ def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
     if runs[1] > 1:
         return sum(runs)
     return runs[0] if runs[0] > 1 else 0
+
+
+def handicap(board: Board) -> int:
+    """Black's handicap stones: set up before the first move, by whatever command, with none of White's; a single one is a move."""
+    stones = board.first_stones() + board.moves[: set_up_count(board.moves)]
+    return len(stones) if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else 0
 
 
 def as_seen(board: Board) -> Board:
@@ -293,7 +309,8 @@ class Analysis:
 
         Raises Interrupted, and changes nothing, where ``stop()`` says so meanwhile.
         """
-        winrate = scorer.winrate(self.board, komi, stop)
+        komi = rules.komi(self.board, komi)
+        winrate = scorer.winrate(self.board, komi, rules.scoring.lower(), stop)
         self.black_winrate = 0.5 if winrate is None else winrate
         self.black_lead = scorer.expected_lead(self.board, komi, rules.scoring.lower())
         self.scorer = scorer
@@ -383,10 +400,11 @@ class Query:
     perspective: str  # BLACK, WHITE or SIDETOMOVE
 
     def position(self, turn: int) -> Board:
-        """The board after so many moves. Raises QueryError where the rules forbid one of them, or the stones."""
+        """The board after so many moves. Raises QueryError where the rules forbid one of them, or the stones; a repeated board, which
+        other servers have allowed, is no fault of a game that is told."""
         from gopolicy.board import Board
 
-        board = Board(self.size, superko=self.rules.superko)
+        board = Board(self.size, superko=False)
         try:
             board.set_up(self.stones)
         except GoPolicyError as error:
@@ -397,6 +415,7 @@ class Query:
                 board.play(point, colour)
             except IllegalMoveError as error:
                 raise QueryError(f"Illegal move {number}: {point_to_gtp(point, self.size)} ({error})", "moves") from None
+        board.superko = self.rules.superko
         return board
 
 
@@ -562,6 +581,10 @@ def read_query(query: Mapping[str, Any]) -> Query:
         rules = rules_from(query.get("rules", "chinese-ogs"))
     except GoPolicyError as error:
         raise QueryError(str(error), "rules") from None
+    try:
+        rules = rules_from(rules.described() | {field: query[field] for field in ("whiteHandicapBonus",) if field in query})
+    except GoPolicyError as error:
+        raise QueryError(str(error), "whiteHandicapBonus") from None
     komi = query.get("komi", 7.5 if rules.scoring == "AREA" else 6.5)
     if type(komi) not in (int, float) or not abs(komi) <= MAX_KOMI:
         raise QueryError(f"komi is a number from -{MAX_KOMI:g} to {MAX_KOMI:g}", "komi")

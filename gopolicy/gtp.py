@@ -274,10 +274,13 @@ class Engine:
         return ""
 
     def _play(self, board: Board, colour: int, point: int) -> None:
+        board.superko = False  # a move that is told has been played: servers with other rules let the board repeat
         try:
             board.play(point, colour)
         except IllegalMoveError:
             raise GtpError("illegal move") from None
+        finally:
+            board.superko = self.rules.superko
 
     def undo(self, arguments: Sequence[str]) -> str:
         """Takes back a move, or as many as ``gg-undo`` says."""
@@ -464,18 +467,19 @@ class Engine:
         up after two moves for each point.
         """
         board = self._turn_of(colour)
+        komi, rules = self.rules.komi(board, self.komi), self.rules.scoring.lower()
         sensible = board.sensible_mask().ravel()
         if not sensible.any() or board.move_number >= max(2 * sensible.size, _ENDLESS):
             return PASS
         if self.scorer is not None:
             scorer = self.scorer()
             stop = stop or self._out_of_time(colour)
-            if resigns and scorer.is_lost(board, self.komi, stop):
+            if resigns and scorer.is_lost(board, komi, rules, stop):
                 return None
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
         if self.scorer is not None and passes:
-            sensible = sensible & scorer.worth_playing(board, probs, self.komi, stop).ravel()
+            sensible = sensible & scorer.worth_playing(board, probs, komi, rules, stop).ravel()
             if not sensible.any():
                 return PASS
         permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
@@ -652,7 +656,8 @@ class Engine:
         return self.scorer()
 
     def final_score(self, arguments: Sequence[str]) -> str:
-        lead = round(self._scorer().final_score(self.board, self.komi, self.rules.scoring.lower()), 6)
+        komi = self.rules.komi(self.board, self.komi)
+        lead = round(self._scorer().final_score(self.board, komi, self.rules.scoring.lower()), 6)
         return f"{'B' if lead > 0 else 'W'}+{abs(float(lead))}" if lead else "0"
 
     def final_status_list(self, arguments: Sequence[str]) -> str:

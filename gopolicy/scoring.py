@@ -520,10 +520,7 @@ class Judgement:
         """
         if np.count_nonzero(self.unsettled) <= NEAR_END * self.unsettled.size:
             return self.lead(komi, rules=rules)
-        laid = 0  # Black's stones so far less White's: what area counts more than territory
-        if rules == "territory":
-            laid = int(self.stones.sum(dtype=np.int64)) + self.captures[WHITE] - self.captures[BLACK]
-        return float(np.mean(self.scores)) - laid - komi
+        return float(np.mean(self.scores)) - komi - _more_by_area(self.stones, self.captures, rules)
 
     def chains(self, status: Status) -> list[list[int]]:
         """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
@@ -552,9 +549,15 @@ class Judgement:
             found |= near | (_spread(near) & free)
         return found
 
-    def win_share(self, komi: float) -> float:
+    def win_share(self, komi: float, *, rules: Rules = "area") -> float:
         """The share of the playouts that Black wins, a draw being half a win."""
-        return float(np.mean((np.sign(self.scores - komi) + 1) / 2))
+        needed = komi + _more_by_area(self.stones, self.captures, rules)
+        return float(np.mean((np.sign(self.scores - needed) + 1) / 2))
+
+
+def _more_by_area(stones: npt.NDArray[np.int8], captures: dict[int, int], rules: Rules) -> int:
+    """What Black gets by area more than by ``rules``, if both lay as many stones from now on: the stones that Black has laid more."""
+    return int(stones.sum(dtype=np.int64)) + captures[WHITE] - captures[BLACK] if rules == "territory" else 0
 
 
 def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
@@ -661,6 +664,7 @@ def worth_playing(
     *,
     probs: npt.NDArray[np.float32] | None = None,
     komi: float | None = None,
+    rules: Rules = "area",
     colour: int | None = None,
     playouts: int = GLANCE,
 ) -> npt.NDArray[np.bool_]:
@@ -671,8 +675,8 @@ def worth_playing(
     full enough, the player not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
     that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
     there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
-    Who is behind, by ``komi`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not quite sure about is
-    worth playing then.
+    Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
+    quite sure about is worth playing then.
     """
     colour = board.to_play if colour is None else colour
     known, _ = proven(board)
@@ -688,9 +692,9 @@ def worth_playing(
         probs = np.exp(logs).reshape(stones.shape)
 
     def may_turn(judgement: Judgement) -> bool:
-        if komi is None or colour * judgement.lead(komi) >= 0:
+        if komi is None or colour * judgement.lead(komi, rules=rules) >= 0:
             return False
-        black = judgement.win_share(komi)
+        black = judgement.win_share(komi, rules=rules)
         return (black if colour == BLACK else 1 - black) >= CHANCE
 
     near = passed or np.count_nonzero(moves) <= MANY
@@ -719,7 +723,9 @@ def worth_playing(
     return moves & judgement.doubtful(SETTLED_BORDER) if may_turn(judgement) else unsettled
 
 
-def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = None, playouts: int = GLANCE) -> bool:
+def is_lost(
+    policy: Thinker, board: Board, komi: float, *, rules: Rules = "area", colour: int | None = None, playouts: int = GLANCE
+) -> bool:
     """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
 
     Never before there are as many moves, or stones set up, as a quarter of the board has points.
@@ -728,10 +734,11 @@ def is_lost(policy: Thinker, board: Board, komi: float, *, colour: int | None = 
     points = board.size**2
     if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False
+    needed = komi + _more_by_area(board.stones(), board.captures, rules)
     lost: list[float] = []
     for start in range(0, playouts, 4):  # most positions are not lost: a few playouts show it
         ends = play_out(policy, board, playouts=min(4, playouts - start), start=start)
-        lost += [float(komi * colour - colour * int(end.sum())) for end in ends]
+        lost += [float(needed * colour - colour * int(end.sum())) for end in ends]
         if min(lost) <= 0:
             return False
     return float(np.mean(lost)) >= HOPELESS * points
@@ -768,11 +775,11 @@ class PlayoutScorer:
 
     def final_score(self, board: Board, komi: float, rules: str) -> float:
         """By how many points Black leads, komi counted; ``rules`` is ``"area"`` or ``"territory"``."""
-        return self.judgement(board).lead(komi, rules="territory" if rules == "territory" else "area")
+        return self.judgement(board).lead(komi, rules=_known(rules))
 
     def expected_lead(self, board: Board, komi: float, rules: str) -> float:
         """The same as far as it can be told before the end."""
-        return self.judgement(board).expected_lead(komi, rules="territory" if rules == "territory" else "area")
+        return self.judgement(board).expected_lead(komi, rules=_known(rules))
 
     def status(self, board: Board, stop: Callable[[], bool] | None = None) -> dict[str, list[int]]:
         """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``. Raises Interrupted soon after ``stop()`` says so."""
@@ -786,22 +793,22 @@ class PlayoutScorer:
         return self.judgement(board).ownership
 
     def worth_playing(
-        self, board: Board, probs: npt.NDArray[np.float32], komi: float, stop: Callable[[], bool] | None = None
+        self, board: Board, probs: npt.NDArray[np.float32], komi: float, rules: str, stop: Callable[[], bool] | None = None
     ) -> npt.NDArray[np.bool_]:
         """(N, N): the moves that may still gain something; none: pass. ``probs`` (N, N) are the player's. Where ``stop()`` ends the
         search, all moves that the rules do not prove to be worth nothing."""
         try:
             with self._until(stop):
-                return worth_playing(self, board, probs=probs, komi=komi)
+                return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules))
         except Interrupted:
             moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
             return moves
 
-    def is_lost(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> bool:
+    def is_lost(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> bool:
         """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         try:
             with self._until(stop):
-                return is_lost(self, board, komi)
+                return is_lost(self, board, komi, rules=_known(rules))
         except Interrupted:
             return False
 
@@ -814,7 +821,7 @@ class PlayoutScorer:
         finally:
             self._stop = None
 
-    def winrate(self, board: Board, komi: float, stop: Callable[[], bool] | None = None) -> float:
+    def winrate(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> float:
         """How likely Black wins, by the playouts: (wins + 1) / (playouts + 2), as a few of them are never certain (Laplace's rule).
 
         Raises Interrupted as soon as ``stop()`` says so while they are played.
@@ -822,4 +829,8 @@ class PlayoutScorer:
         with self._until(stop):
             judgement = self.judgement(board)
         count = len(judgement.scores)
-        return (judgement.win_share(komi) * count + 1) / (count + 2)
+        return (judgement.win_share(komi, rules=_known(rules)) * count + 1) / (count + 2)
+
+
+def _known(rules: str) -> Rules:
+    return "territory" if rules == "territory" else "area"

@@ -565,7 +565,7 @@ _CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[\s*([^\]]{0,40}?)\s*\]")
 _CHARSET_IN_ROOT = re.compile(rb"\(\s*;[^;]{0,500}?(?<![A-Za-z])CA\s*\[")
 _VALUE = re.compile(_ANY_VALUE, re.DOTALL)
 _THREE_BYTES = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_SOUND = re.compile("[\u00c0-\u00ff\u0800-\ufffc]")  # letters of Western names, and what takes three bytes: rare by chance
 _NOT_ASCII_RUN = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)([A-Za-z]?)")
 # Supersets where a smaller set is named: files call GBK "GB2312", and Windows' Shift-JIS "Shift_JIS".
 _CODECS = {
@@ -654,7 +654,7 @@ def _as_utf8(data: bytes) -> bytes:
     if is_utf8:
         return data
     text = data.decode("utf-8", "replace")
-    if len(_NOT_ASCII.findall(text)) >= 2 * text.count("\ufffd"):  # mostly sound UTF-8: servers lose bytes of names
+    if len(_SOUND.findall(text)) >= text.count("\ufffd"):  # mostly sound UTF-8: servers lose bytes of names
         return data
 
     plain = _shape(data)
@@ -972,7 +972,8 @@ def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault 
 # --------------------------------------------------------------------------------------------------------- facts
 
 _INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
-_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2)?")
+_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2|¼|1/4|¾|3/4)?")
+_FRACTIONS = {"½": 0.5, "1/2": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
     r"(p(?:ro)?\.?\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})", re.IGNORECASE
@@ -980,8 +981,10 @@ _RANK = re.compile(
 _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
-_MARGIN = re.compile(r"([0-9]{1,6}(?![0-9]*\s*/))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
-_WON = re.compile(r"(b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|(黑|白)(.*)", re.IGNORECASE | re.DOTALL)
+_MARGIN = re.compile(r"([0-9]{1,6}(?![0-9])(?!\s*(?!1/2)[0-9]*\s*/))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
+_WON = re.compile(
+    r"(black|white|b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|([黑黒白])番?(.*)", re.IGNORECASE | re.DOTALL
+)
 
 
 def _text(value: bytes) -> str:
@@ -1003,7 +1006,8 @@ def _komi(text: str, rules: str, server: str) -> float:
     """Komi in points; nan where it is missing or nonsense.
 
     Fox, and programs that copy from it, write hundredths as a whole number: 650 is 6.5 points; under Chinese rules they
-    are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so).
+    are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so). What has
+    quarters is in stones too: a quarter of a point does not exist.
     """
     found = _KOMI.match(text)
     if not found:
@@ -1015,7 +1019,8 @@ def _komi(text: str, rules: str, server: str) -> float:
             return whole / 50 if stones else whole / 100
         komi = float(whole)
     else:
-        komi = float(f"{found[1]}.{'5' if found[3] else found[2]}")
+        part = _FRACTIONS[found[3]] if found[3] else float(f"0.{found[2]}")
+        komi = math.copysign(abs(int(found[1])) + part, -1 if found[1][0] == "-" else 1) * (2 if part in (0.25, 0.75) else 1)
     return komi if abs(komi) <= 400 else math.nan
 
 
@@ -1064,7 +1069,7 @@ def _result(value: bytes) -> str:
     if not found:
         return ""
     winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
-    winner = "B" if winner.lower() in ("b", "black", "黑") else "W"
+    winner = "B" if winner.lower() in ("b", "black", "黑", "黒") else "W"
     how = how.strip().lower()
     points = _MARGIN.match(how.lstrip("胜勝 "))
     if points and points[0] and not found[5]:

@@ -31,6 +31,7 @@ from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
 
 NAMES = {BLACK: "black", WHITE: "white"}
+MOST_LINES = 19  # of GNU Go's boards
 
 
 @dataclass
@@ -130,6 +131,10 @@ def main() -> int:
                 continue
             colour = player_of(record, args.player)
             if colour is None:
+                continue
+            if math.isnan(record.komi) or record.size > MOST_LINES:
+                why = "its komi is not known" if math.isnan(record.komi) else f"GNU Go plays on {MOST_LINES} lines at most"
+                print(f"{item.name} is left out: {why}", file=sys.stderr)
                 continue
             seen += 1
             one = look_at(record, colour, gnugo)

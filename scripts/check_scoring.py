@@ -39,6 +39,7 @@ from gopolicy.policy import Policy, load, quickest
 from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
+MOST_LINES = 19  # of GNU Go's boards
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
 
 
@@ -102,7 +103,8 @@ def compare(policy: Policy, record: GameRecord, playouts: int, gnugo: str | None
 
 
 def finished_games(paths: list[Path], every: int, recorded: bool) -> Iterator[GameRecord]:
-    """The games that ended by two passes, or with ``recorded`` with a counted result; one file in ``every``, chosen by its name."""
+    """The games that ended by two passes on a board that GNU Go has, or with ``recorded`` with a counted result; one file in ``every``,
+    chosen by its name."""
     for item in archives.members(paths):
         if isinstance(item, archives.Refused):
             print(f"{item.name} is left out: {item.reason}", file=sys.stderr)
@@ -115,7 +117,7 @@ def finished_games(paths: list[Path], every: int, recorded: bool) -> Iterator[Ga
             continue
         passed = [point for _, point in record.moves[-2:]] == [PASS, PASS]
         counted = lead_of(record.result) is not None and len(record.moves) >= 100
-        if (counted if recorded else passed) and not np.isnan(record.komi):
+        if (counted if recorded else passed and record.size <= MOST_LINES) and not np.isnan(record.komi):
             yield record
 
 

@@ -691,8 +691,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"match: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        kept = len(log.games) if log else 0
-        print(f"match: stopped; {kept} of {args.games} games are kept in {folder}, the same command goes on", file=sys.stderr)
+        kept = f"{len(log.games)} of {args.games} games are" if log else "what had been played before is"
+        print(f"match: stopped; {kept} kept in {folder}, the same command goes on", file=sys.stderr)
         return 1
     finally:
         if log:

@@ -47,7 +47,7 @@ class Scores:
     def ownership(self, board):
         return np.full((board.size, board.size), 0.25)
 
-    def winrate(self, board, komi, stop=None):
+    def winrate(self, board, komi, rules, stop=None):
         return 0.7
 
 
@@ -163,6 +163,8 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
         {"ko": "NONE"},
         {"tax": "ALL"},
         {"hasButton": True},
+        {"whiteHandicapBonus": "N-2"},
+        {"whiteHandicapBonus": ["N"]},
         "{",
         "koSIMPLEscoreAREAtaxALLsui0",
         "koSIMPLEscoreAREAtaxNONEsui0button1",
@@ -179,13 +181,64 @@ def test_rules_that_are_not_known(told):
         ("TrompTaylor", analysis.NAMED_RULES["tromp-taylor"]),
         ("koPOSITIONALscoreAREAtaxNONEsui0", analysis.Rules()),
         ("koSIMPLEscoreTERRITORYtaxSEEKsui0".replace("SEEK", "SEKI"), analysis.NAMED_RULES["japanese"]),
-        ("koSITUATIONALscoreAREAtaxNONEsui1button0whbN-1", analysis.Rules()),
-        ('{"ko": "SIMPLE", "scoring": "AREA"}', analysis.NAMED_RULES["chinese"]),
+        ("koSITUATIONALscoreAREAtaxNONEsui1button0whbN-1", analysis.NAMED_RULES["aga"]),
+        ("koPOSITIONALscoreAREAtaxNONEsui1whbN", analysis.NAMED_RULES["chinese-ogs"]),
+        ("koSIMPLEscoreAREAtaxNONEsui0whb0", analysis.NAMED_RULES["stone-scoring"]),
+        ('{"ko": "SIMPLE", "scoring": "AREA", "whiteHandicapBonus": "N"}', analysis.NAMED_RULES["chinese"]),
+        ('{"whiteHandicapBonus": 0}', analysis.Rules()),
     ],
 )
 def test_forms_of_rules(told, rules):
     """As KataGo's documentation of ``kata-set-rules`` and of its JSON engine writes them."""
     assert analysis.rules_from(told) == rules
+    assert analysis.rules_from(rules.described()) == rules
+
+
+@pytest.mark.parametrize(("name", "bonus"), [("chinese", 4), ("aga", 3), ("japanese", 0), ("tromp-taylor", 0)])
+def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonus):
+    """As KataGo's table of rules has it; the stones may have been set up, or played one after the other as clients do."""
+    rules = analysis.NAMED_RULES[name]
+    stones = ["C3", "G7", "G3", "C7"]
+    set_up, played, both = Board(9), Board(9), Board(9)
+    set_up.setup(black=stones)
+    for stone in stones:
+        played.play(stone, BLACK)
+    both.setup(black=stones[:1])
+    for stone in stones[1:]:
+        both.play(stone, BLACK)
+    for board in (set_up, played, both):
+        board.play("E5", WHITE)
+        board.play("E3", BLACK)
+        assert rules.komi(board, 0.5) == 0.5 + bonus
+    assert rules.komi(board_of(9, "C3 G7 G3 C7"), 7.5) == 7.5
+    position = Board(9)
+    position.setup(black=stones[:3], white=stones[3:])
+    assert rules.komi(position, 7.5) == 7.5, "no handicap, but a position"
+
+
+def test_a_query_may_say_what_white_gets_for_handicap_stones():
+    class Asked(Scores):
+        def winrate(self, board, komi, rules, stop=None):
+            asked.append(komi)
+            return 0.7
+
+    asked: list[float] = []
+    handicap = {"initialStones": [["B", "C3"], ["B", "G7"]], "initialPlayer": "W", "komi": 0.5}
+    for change in ({}, {"whiteHandicapBonus": "N"}, {"rules": "chinese"}, {"rules": "chinese", "whiteHandicapBonus": "0"}):
+        assert all(
+            "error" not in answer and "warning" not in answer for answer in ask(analyst_of(scorer=Asked), **query_of(**handicap, **change))
+        )
+    assert asked == [0.5, 2.5, 2.5, 0.5]
+
+
+def test_a_game_may_repeat_a_board():
+    """As some that were played by other rules do; whoever is to move then is not advised to."""
+    moves = [["BW"[i % 2], vertex] for i, vertex in enumerate(["A1", "B2", "A2", "B1", "A1", "A2", "B1"])]
+    size = {"boardXSize": 2, "boardYSize": 2}
+    (answer,) = ask(analyst_of(), **query_of(moves=[*moves[:6], ["B", "A1"]], rules="tromp-taylor", **size))
+    assert "error" not in answer
+    (answer,) = ask(analyst_of(), **query_of(moves=moves[:6], rules="tromp-taylor", **size))
+    assert [info["move"] for info in answer["moveInfos"]] == ["pass"]
 
 
 # As in KaTrain 1.20's engine.py, with a blank and an underscore.
@@ -384,7 +437,7 @@ def test_actions():
 
 def test_terminate_ends_the_turn_at_work():
     class Slow(Scores):
-        def winrate(self, board, komi, stop=None):
+        def winrate(self, board, komi, rules, stop=None):
             for _ in range(1000):
                 if stop():
                     raise Interrupted

@@ -89,7 +89,7 @@ class Scores:
     def ownership(self, board):
         return np.linspace(1, -1, board.size**2).reshape(board.size, board.size)
 
-    def worth_playing(self, board, probs, komi, stop=None):
+    def worth_playing(self, board, probs, komi, rules, stop=None):
         self.asked.append(board.to_play)
         self.probs = probs
         self.stops.append(stop)
@@ -97,10 +97,10 @@ class Scores:
             pass
         return np.full((board.size, board.size), not self.passes)
 
-    def is_lost(self, board, komi, stop=None):
+    def is_lost(self, board, komi, rules, stop=None):
         return self.lost
 
-    def winrate(self, board, komi, stop=None):
+    def winrate(self, board, komi, rules, stop=None):
         self.stops.append(stop)
         while stop is not None and self.thinks:
             if stop():
@@ -288,14 +288,15 @@ def test_colours_and_vertices_in_either_case(move):
     assert engine.board.moves == [(BLACK, 15 * 19 + 3), (BLACK, -1)]
 
 
-def test_a_board_repeated_is_illegal():
+def test_the_engine_repeats_no_board_and_takes_what_others_repeat():
     engine = engine_of()
-    # On 2x2 black's last stone would capture three and bring back the board after his first.
+    # On 2x2 black's last stone captures three and brings back the board after his first.
     tell(engine, "boardsize 2", *in_turn("A1 B2 A2 B1 A1 A2"))
     before = state(engine)
-    assert tell(engine, "play b A1") == ["? illegal move"]
-    assert state(engine) == before
-    assert tell(engine, "genmove b") == ["= pass"]
+    assert tell(engine, "genmove b", "undo", "play b A1") == ["= pass", "=", "="]
+    assert state(engine)[0] != before[0]
+    assert tell(engine, "undo", "genmove b") == ["=", "= pass"]
+    assert tell(engine, "gogui-play_sequence b A1 w B2 b A2 w B1 b A1 w A2 b A1", "play w A1") == ["=", "? illegal move"]
 
 
 def test_undo():
@@ -428,7 +429,9 @@ def test_rules():
 def test_simple_ko_lets_a_board_repeat():
     engine = engine_of()
     tell(engine, "boardsize 2", *in_turn("A1 B2 A2 B1 A1 A2"))
-    assert tell(engine, "play b A1", "kata-set-rules japanese", "play b A1") == ["? illegal move", "=", "="]
+    assert not engine.board.is_legal("A1", BLACK)
+    assert tell(engine, "kata-set-rules japanese") == ["="]
+    assert engine.board.is_legal("A1", BLACK)
 
 
 # ---- files
@@ -784,7 +787,7 @@ def test_the_first_line_of_an_analysis_waits_for_no_playout():
     """Input ends the search for a winrate; what is known without one has been said by then."""
 
     class Slow(Scores):
-        def winrate(self, board, komi, stop=None):
+        def winrate(self, board, komi, rules, stop=None):
             while not stop():
                 time.sleep(0.001)
             raise Interrupted

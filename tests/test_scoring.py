@@ -403,15 +403,15 @@ def test_playouts_stop_when_they_are_told_to() -> None:
     policy = Uniform()
     scorer = scoring.PlayoutScorer(policy)
     with pytest.raises(Interrupted):
-        scorer.winrate(Board(9), 7.5, lambda: policy.asked >= 5 * scoring.ROUND)
+        scorer.winrate(Board(9), 7.5, "area", lambda: policy.asked >= 5 * scoring.ROUND)
     assert policy.asked == 5 * scoring.ROUND
-    assert 0 < scorer.winrate(Board(9), 7.5) < 1, "and nothing of it is left"
+    assert 0 < scorer.winrate(Board(9), 7.5, "area") < 1, "and nothing of it is left"
 
 
 def test_what_was_asked_before_does_not_change_the_answer() -> None:
     board = random_position(9, random.Random(2), 20)
     asked = scoring.PlayoutScorer(Uniform())
-    asked.winrate(board, 7.5)
+    asked.winrate(board, 7.5, "area")
     board.play(PASS)
     board.play(PASS)
     assert np.array_equal(asked.ownership(board), scoring.PlayoutScorer(Uniform()).ownership(board))
@@ -424,17 +424,17 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     board = record.position(len(record.moves) + 1)
     asked = scoring.PlayoutScorer(policy)
     probs = policy.probabilities(board)
-    assert not asked.worth_playing(board, probs, 7.5).any()
+    assert not asked.worth_playing(board, probs, 7.5, "area").any()
     board.play(PASS)
-    worth = asked.worth_playing(board, probs, 7.5, lambda: True)
+    worth = asked.worth_playing(board, probs, 7.5, "area", lambda: True)
     assert np.array_equal(worth, board.sensible_mask() & (scoring.proven(board)[0] == EMPTY))
     assert worth.any()
     lost = board_of(PROVEN["seki"])
     for _ in range(22):
         lost.play(PASS)
     lost.to_play = BLACK
-    assert asked.is_lost(lost, 0.5)
-    assert not asked.is_lost(lost, 0.5, lambda: True)
+    assert asked.is_lost(lost, 0.5, "area")
+    assert not asked.is_lost(lost, 0.5, "area", lambda: True)
 
 
 def test_an_opening_does_not_give_the_board_away():
@@ -605,8 +605,8 @@ def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatc
     ends[:, :, :3] = BLACK
     monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start, **__: ends[start : start + playouts])
 
-    def worth(komi: float | None) -> list[str]:
-        found = scoring.worth_playing(Uniform(), board, komi=komi)
+    def worth(komi: float | None, rules: scoring.Rules = "area") -> list[str]:
+        found = scoring.worth_playing(Uniform(), board, komi=komi, rules=rules)
         return [gopolicy.coords.point_to_gtp(int(point), 7) for point in np.flatnonzero(found)]
 
     assert not worth(-10), "no playout is won"
@@ -619,6 +619,12 @@ def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatc
     assert not {"G7", "G1"} & set(worth(-10)), "White's own territory is sure"
     assert not worth(7.5), "White is ahead"
     assert not worth(-40), "those two playouts win nothing"
+    # Of White's lead seven points are the stones that she has laid more, and Black's prisoner is one.
+    assert scoring.judge_playouts(board, ends).lead(-3, rules="territory") == 4
+    assert not worth(-3), "White is ahead"
+    assert worth(-3, "territory") == worth(-10)
+    assert not worth(-32, "territory"), "those two playouts win nothing"
+    assert worth(-32)
     assert not worth(None)
 
 
@@ -668,6 +674,22 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
     few = Board(9)
     few.setup(white=["C3", "C7", "G3", "G7"])
     assert not scoring.is_lost(Uniform(), few, 200.5, colour=BLACK), "an opening"
+
+
+def test_by_territory_stones_laid_in_the_own_area_win_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Black's five stones behind his wall are points by area, and none by territory."""
+    board = Board(9)
+    board.setup(black=[*(f"D{row}" for row in range(1, 10)), "B2", "B4", "B6", "B8", "A5"], white=[f"E{row}" for row in range(1, 10)])
+    ends = np.full((16, 9, 9), WHITE, dtype=np.int8)
+    ends[:, :, :4] = BLACK
+    monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start=0, **__: ends[start : start + playouts])
+    scorer = scoring.PlayoutScorer(Uniform())
+    assert [scorer.final_score(board, -11.5, rules) for rules in ("area", "territory")] == [2.5, -2.5]
+    area, territory = (scorer.winrate(board, -11.5, rules) for rules in ("area", "territory"))
+    assert area > 0.8
+    assert territory < 0.2
+    behind = 0.05 * 81 - 9  # komi by which Black's loss of 9 points on the board is just what is taken for hopeless
+    assert [scorer.is_lost(board, behind - 2, rules) for rules in ("area", "territory")] == [False, True]
 
 
 def test_two_networks_end_a_small_game(policy: gopolicy.Policy) -> None:

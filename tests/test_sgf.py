@@ -360,6 +360,12 @@ def test_broken_names_cost_nothing() -> None:
             assert (shown(record), record.players[1]) == ("B:C3 W:G7", "Bob"), (name, charset)
 
 
+@pytest.mark.parametrize(("encoding", "black", "white"), [("gbk", "柯洁", "时越"), ("gbk", "邱峻", "李喆"), ("euc_kr", "박정환", "변상일")])
+def test_short_files_whose_names_are_nearly_utf8(encoding: str, black: str, white: str) -> None:
+    record = read_sgf(f"(;GM[1]SZ[19]PB[{black}]BR[9p]PW[{white}]WR[9p]RE[B+R];B[pd];W[dp])".encode(encoding))
+    assert record.players == (black, white)
+
+
 def test_games_of_one_file_in_several_encodings() -> None:
     first = "(;GM[1]SZ[9]CA[Big5]PB[許皓鋐]PW[a];B[cg]C[許])".encode("big5")
     second = "(;GM[1]SZ[9]CA[UTF-8]PB[이세돌]PW[b];B[gc])".encode()
@@ -436,6 +442,14 @@ def fact(properties: str) -> GameRecord:
         ("KM[325]RU[Chinese]", 6.5),
         ("KM[350]RU[Chinese]", 7),
         ("KM[375]", 7.5),  # a quarter of a point does not exist
+        ("KM[3.75]RU[Chinese]", 7.5),
+        ("KM[2.75]", 5.5),
+        ("KM[-3.75]", -7.5),
+        ("KM[3 3/4]", 7.5),
+        ("KM[3¾]", 7.5),
+        ("KM[-5.5]", -5.5),
+        ("KM[-0.5]", -0.5),
+        ("KM[6.]", 6),
         ("KM[50]AP[foxwq]", 0.5),
         ("KM[50]", 50),
         ("KM[]", math.nan),
@@ -546,6 +560,15 @@ def test_dates(text: str, date: str) -> None:
             ("? (No more known)", "?"),
         ],
         *[("黑中盘胜", "B+R"), ("白中盤勝", "W+R"), ("Black wins by 3.5 points", "B+3.5"), ("White wins by resignation", "W+R")],
+        *[
+            ("白中押し勝ち", "W+R"),
+            ("黒中押し勝ち", "B+R"),
+            ("黒番1目半勝", "B+"),
+            ("白番中押し勝", "W+R"),
+            ("Black+R", "B+R"),
+            ("White+3.5", "W+3.5"),
+        ],
+        *[("B+3 3/4", "B+"), ("W+13 3/4", "W+"), ("B+3/4", "B+"), ("B+13 1/2", "B+13.5")],
         *[("", ""), ("X+", ""), ("a good game", ""), ("Both lost", "Void")],
     ],
 )
