@@ -20,6 +20,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gopolicy import __version__
@@ -158,9 +159,10 @@ def rules_from(told: object) -> Rules:
             return rules_from({"ko": ko, "scoring": scoring, "tax": tax, "hasButton": short[4] == "1", "whiteHandicapBonus": bonus})
         if told.lstrip().startswith("{"):
             try:
-                return rules_from(json.loads(told))
+                read = json.loads(told)
             except (ValueError, RecursionError):
                 raise GoPolicyError("the rules are no JSON object") from None
+            return rules_from(read)
         raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
     if not isinstance(told, dict):
         raise GoPolicyError("rules are a name or a JSON object")
@@ -195,9 +197,21 @@ def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
 
 
 def handicap(board: Board) -> int:
-    """Black's handicap stones: set up before the first move, by whatever command, with none of White's; a single one is a move."""
-    stones = board.first_stones() + board.moves[: set_up_count(board.moves)]
-    return len(stones) if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else 0
+    """Black's handicap stones, as KataGo counts them: those set up, and those played before White's first stone; a single one is a move.
+
+    Where White's stones are set up too, or stand first two in a row, somebody has set up a position by ``play``.
+    """
+    first = board.first_stones()
+    played = 0
+    for (colour, point), (after, _) in pairwise([*board.moves, (BLACK, PASS)]):
+        if colour == WHITE and after == WHITE:
+            played = 0
+            break
+        if colour == WHITE and point != PASS:
+            break
+        played += colour == BLACK and point != PASS
+    stones = len(first) + played
+    return stones if stones > 1 and all(colour == BLACK for colour, _ in first) else 0
 
 
 def as_seen(board: Board) -> Board:

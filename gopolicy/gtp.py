@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gopolicy import __version__
-from gopolicy.analysis import COLOURS, MAX_CANDIDATES, Analysis, Mover, Restriction, Rules, Scorer, Wanted, as_seen, rules_from
+from gopolicy.analysis import COLOURS, MAX_CANDIDATES, NAMED_RULES, Analysis, Mover, Restriction, Scorer, Wanted, as_seen, rules_from
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, SgfError
 from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, load_scorer, say
@@ -112,7 +112,7 @@ class Engine:
         self.policy, self.scorer = policy, scorer
         self.symmetries, self.temperature, self.top_p, self.resigns = symmetries, temperature, top_p, resigns
         self.komi = 7.5  # until the client tells
-        self.rules = Rules()
+        self.rules = NAMED_RULES["chinese-ogs"]
         self.ended = False
         # Waits so many seconds for input, and tells whether none has come: an analysis goes on for as long.
         self.quiet: Callable[[float], bool] = lambda _: False

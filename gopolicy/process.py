@@ -98,7 +98,7 @@ class Lines:
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, name="gopolicy-reading", daemon=True)
             self._reader.start()
-        self._reader.join(seconds)
+        self._reader.join(min(seconds, threading.TIMEOUT_MAX))
         return self._reader.is_alive()
 
     def _read(self) -> None:
@@ -185,8 +185,8 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        help="how the network computes: bf16, float32, or int8 on CPUs (up to three times as fast, one first choice in forty or fifty another); "
-        "auto takes bf16 where it is fast, else float32 (default: auto)",
+        help="how the network computes: bf16, float32, or int8 on CPUs (up to three times as fast, one first choice in forty or fifty "
+        "another); auto takes bf16 where it is fast, else float32 (default: auto)",
     )
     parser.add_argument(
         "--threads", type=checked(int, lambda n: n >= 1, "1 or more"), metavar="N", help="CPU threads of the network (default: one a core)"

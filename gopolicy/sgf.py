@@ -566,6 +566,7 @@ _CHARSET_IN_ROOT = re.compile(rb"\(\s*;[^;]{0,500}?(?<![A-Za-z])CA\s*\[")
 _VALUE = re.compile(_ANY_VALUE, re.DOTALL)
 _THREE_BYTES = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _SOUND = re.compile("[\u00c0-\u00ff\u0800-\ufffc]")  # letters of Western names, and what takes three bytes: rare by chance
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NOT_ASCII_RUN = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)([A-Za-z]?)")
 # Supersets where a smaller set is named: files call GBK "GB2312", and Windows' Shift-JIS "Shift_JIS".
 _CODECS = {
@@ -654,7 +655,9 @@ def _as_utf8(data: bytes) -> bytes:
     if is_utf8:
         return data
     text = data.decode("utf-8", "replace")
-    if len(_SOUND.findall(text)) >= text.count("\ufffd"):  # mostly sound UTF-8: servers lose bytes of names
+    lost, all_ = text.count("\ufffd"), len(_NOT_ASCII.findall(text))
+    # Mostly sound UTF-8: servers lose bytes of names. Two bytes of another encoding are often a character by chance.
+    if len(_SOUND.findall(text)) >= lost or all_ >= (2 if codec == "utf-8" else 6) * lost:
         return data
 
     plain = _shape(data)
@@ -972,7 +975,7 @@ def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault 
 # --------------------------------------------------------------------------------------------------------- facts
 
 _INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
-_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?[0-9]{1,6})(?:[.,]([0-9]*))?\s*(½|1/2|¼|1/4|¾|3/4)?")
+_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![0-9]*/))?(?:[.,]([0-9]*))?\s*(½|1/2|¼|1/4|¾|3/4)?")
 _FRACTIONS = {"½": 0.5, "1/2": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
@@ -1006,22 +1009,23 @@ def _komi(text: str, rules: str, server: str) -> float:
     """Komi in points; nan where it is missing or nonsense.
 
     Fox, and programs that copy from it, write hundredths as a whole number: 650 is 6.5 points; under Chinese rules they
-    are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so). What has
-    quarters is in stones too: a quarter of a point does not exist.
+    are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so). 3.75
+    under Chinese rules, and 3 3/4, are stones too: a quarter of a point does not exist.
     """
     found = _KOMI.match(text)
-    if not found:
+    sign, digits, decimals, fraction = found.groups() if found else (None,) * 4
+    if not (digits or decimals or fraction):
         return math.nan
-    if found[2] is None and not found[3]:
-        whole = int(found[1])
-        if whole % 25 == 0 and (abs(whole) > 100 or (server == "Fox" and abs(whole) >= 25)):
-            stones = whole % 50 or (200 <= abs(whole) <= 400 and rules.lower().startswith("chinese"))
-            return whole / 50 if stones else whole / 100
-        komi = float(whole)
+    komi, chinese = float(digits or 0), rules.lower().startswith("chinese")
+    if decimals is None and not fraction:
+        if komi % 25 == 0 and (komi > 100 or (server == "Fox" and komi >= 25)):
+            komi /= 50 if komi % 50 or (200 <= komi <= 400 and chinese) else 100
     else:
-        part = _FRACTIONS[found[3]] if found[3] else float(f"0.{found[2]}")
-        komi = math.copysign(abs(int(found[1])) + part, -1 if found[1][0] == "-" else 1) * (2 if part in (0.25, 0.75) else 1)
-    return komi if abs(komi) <= 400 else math.nan
+        part = _FRACTIONS[fraction] if fraction else float(f"0.{decimals}")
+        komi += part
+        if part in (0.25, 0.75) and (fraction or (chinese and 2 < komi < 4)):
+            komi *= 2
+    return math.nan if komi > 400 else -komi if sign == "-" else komi
 
 
 @lru_cache(1024)

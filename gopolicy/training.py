@@ -158,8 +158,7 @@ class TrainingConfig:
 # What may change when a run is resumed: the rest decides which weights come out.
 MAY_CHANGE = frozenset(
     {"steps", "max_minutes", "threads", "batch_threads", "device", "log_every", "save_every", "validate_every", "compile"}
-    | {"teacher"}  # where its file lies: that it is the same is checked
-)
+)  # fmt: skip
 
 
 class BatchSource(Protocol):
@@ -756,10 +755,13 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
     checkpoint = load_checkpoint(out / CHECKPOINT)
     old = checkpoint.config
     for name, value in given.items():
-        if name not in MAY_CHANGE and value != getattr(old, name):
+        before = getattr(old, name)
+        moved = name == "teacher" and value and before  # another file: whether it holds the same weights is for ``run`` to see
+        if name not in MAY_CHANGE and value != before and not moved:
             raise TrainingError(
-                f"{out} was started with {_flag(name)} {getattr(old, name)}, and cannot go on with {value}; "
-                f"leave the option out, or start a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
+                f"{out} was started with {_flag(name)} {before if before != '' else repr('')}, and cannot go on with "
+                f"{value if value != '' else repr('')}; leave the option out, or start a new run from these weights with "
+                f"--init {shlex.quote(str(out / WEIGHTS))}"
             )
     checkpoint.config = dataclasses.replace(old, **given)
     return checkpoint.config, checkpoint
@@ -829,14 +831,10 @@ def run(args: argparse.Namespace) -> int:
                     raise TrainingError(
                         f"{source} holds other games than the run in {out} was started with; a run goes on with the same games"
                     )
-                taught = checkpoint.facts.get("teacher_digest")
-                if taught != facts.get("teacher_digest"):
-                    begun = f"is not the network that has taught the run in {out} so far: name that one"
-                    if not taught:
-                        begun = f"has not taught the run in {out} so far: leave it out"
+                if "teacher_digest" in checkpoint.facts and checkpoint.facts["teacher_digest"] != facts["teacher_digest"]:
                     raise TrainingError(
-                        f"--teacher {config.teacher or repr('')} {begun}, or start a new run from these weights with "
-                        f"--init {shlex.quote(str(out / WEIGHTS))}"
+                        f"--teacher {config.teacher} is not the network that has taught the run in {out} so far: name that one, or start "
+                        f"a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
                     )
                 started = checkpoint.facts.get("init", "random weights")
                 if args.init and args.init != started:

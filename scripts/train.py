@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def content(archives: list[Path]) -> list[str]:
     """Tells archives apart: path, size and time of every file, or of a link that leads nowhere: that is told of when games are read."""
     files = [file for archive in archives for file in (sorted(archive.rglob("*")) if archive.is_dir() else [archive])]
     stats = [file.stat() if file.exists() else file.lstat() for file in files]
-    return [repr((str(file.resolve()), stat.st_size, stat.st_mtime_ns)) for file, stat in zip(files, stats, strict=True)]
+    return [repr((os.path.realpath(file), stat.st_size, stat.st_mtime_ns)) for file, stat in zip(files, stats, strict=True)]
 
 
 class Parser(argparse.ArgumentParser):

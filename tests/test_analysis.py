@@ -171,8 +171,12 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
     ],
 )
 def test_rules_that_are_not_known(told):
-    with pytest.raises(GoPolicyError, match="rules"):
+    with pytest.raises(GoPolicyError, match="rules") as plain:
         analysis.rules_from(told)
+    if isinstance(told, dict):
+        with pytest.raises(GoPolicyError) as as_json:
+            analysis.rules_from(json.dumps(told))
+        assert str(as_json.value) == str(plain.value)
 
 
 @pytest.mark.parametrize(
@@ -196,24 +200,40 @@ def test_forms_of_rules(told, rules):
 
 @pytest.mark.parametrize(("name", "bonus"), [("chinese", 4), ("aga", 3), ("japanese", 0), ("tromp-taylor", 0)])
 def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonus):
-    """As KataGo's table of rules has it; the stones may have been set up, or played one after the other as clients do."""
-    rules = analysis.NAMED_RULES[name]
-    stones = ["C3", "G7", "G3", "C7"]
-    set_up, played, both = Board(9), Board(9), Board(9)
-    set_up.setup(black=stones)
-    for stone in stones:
-        played.play(stone, BLACK)
-    both.setup(black=stones[:1])
-    for stone in stones[1:]:
-        both.play(stone, BLACK)
-    for board in (set_up, played, both):
-        board.play("E5", WHITE)
-        board.play("E3", BLACK)
-        assert rules.komi(board, 0.5) == 0.5 + bonus
-    assert rules.komi(board_of(9, "C3 G7 G3 C7"), 7.5) == 7.5
-    position = Board(9)
-    position.setup(black=stones[:3], white=stones[3:])
-    assert rules.komi(position, 7.5) == 7.5, "no handicap, but a position"
+    """As KataGo's table of rules has it."""
+    board = Board(9)
+    board.setup(black=["C3", "G7", "G3", "C7"])
+    board.play("E5", WHITE)
+    assert analysis.NAMED_RULES[name].komi(board, 0.5) == 0.5 + bonus
+    assert analysis.NAMED_RULES[name].komi(board_of(9, "C3 G7 G3 C7"), 7.5) == 7.5
+
+
+# Stones set up, moves, and the handicap that KataGo's BoardHistory::computeNumHandicapStones comes to.
+@pytest.mark.parametrize(
+    ("first", "moves", "stones"),
+    [
+        ("", "b C3,b G7,b G3,w E5,b E3", 3),
+        ("b C3", "b G7,b G3,w E5", 3),
+        ("", "b C3,w E5,b G7", 0),
+        ("b C3", "w E5,b G7", 0),
+        ("", "b C3,w pass,b G7,w pass,b G3,w E5", 3),
+        ("b C3,b G7,b G3", "w E5,w E6", 3),
+        ("b C3,b G7,b G3", "w E5,b E6,b E7", 3),
+        ("b C3,b G7,b G3", "w pass,b E6,w E7", 4),
+        ("", "b C3,b G7,b G3,w E5,w E6", 0),
+        ("b C3,b G7,w G3", "b E5", 0),
+        ("", "", 0),
+    ],
+)
+def test_handicap_stones(first, moves, stones):
+    board = Board(9)
+    setup = [stone.split() for stone in first.split(",") if stone]
+    board.setup(black=[vertex for colour, vertex in setup if colour == "b"], white=[vertex for colour, vertex in setup if colour == "w"])
+    for move in moves.split(","):
+        if move:
+            colour, vertex = move.split()
+            board.play(vertex, analysis.COLOURS[colour])
+    assert analysis.handicap(board) == stones
 
 
 def test_a_query_may_say_what_white_gets_for_handicap_stones():

@@ -408,7 +408,7 @@ def test_rules():
     engine = engine_of()
     told = lambda: json.loads(tell(engine, "kata-get-rules")[0][2:])  # noqa: E731
     assert told() == {
-        "hasButton": False, "ko": "POSITIONAL", "scoring": "AREA", "suicide": False, "tax": "NONE", "whiteHandicapBonus": "0"
+        "hasButton": False, "ko": "POSITIONAL", "scoring": "AREA", "suicide": False, "tax": "NONE", "whiteHandicapBonus": "N"
     }  # fmt: skip
     for name, scoring, ko in (
         ("kgs-rules japanese", "TERRITORY", "SIMPLE"),
@@ -810,6 +810,16 @@ def test_the_end_of_input_ends_an_analysis():
     out = served(b"lz-analyze 10").decode()
     assert out.startswith("=\ninfo move D4 ")
     assert out.endswith("\n\n")
+
+
+def test_an_interval_longer_than_the_machine_can_wait():
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream:
+        lines = gtp.Lines(stream)
+        threading.Timer(0.2, os.write, (writer, b"name\n")).start()
+        assert not lines.quiet(1e15)
+        assert next(lines) == b"name\n"
+        os.close(writer)
 
 
 # ---- moves

@@ -360,6 +360,15 @@ def test_broken_names_cost_nothing() -> None:
             assert (shown(record), record.players[1]) == ("B:C3 W:G7", "Bob"), (name, charset)
 
 
+@pytest.mark.parametrize("name", ["Иванов", "Παπαδόπουλος", "שלמה", "Günther", "이세돌"])
+def test_a_lost_byte_costs_the_other_name_nothing(name: str) -> None:
+    for charset in (b"", b"CA[UTF-8]"):
+        whole = b"(;GM[1]SZ[9]" + charset + f"PB[{name}]PW[{name}{name}];B[cg];W[gc])".encode()
+        assert read_sgf(whole.replace(b"];B", b"];B", 1)).players[0] == name
+        end = whole.index(b"];B")
+        assert read_sgf(whole[: end - 1] + whole[end:]).players[0] == name
+
+
 @pytest.mark.parametrize(("encoding", "black", "white"), [("gbk", "柯洁", "时越"), ("gbk", "邱峻", "李喆"), ("euc_kr", "박정환", "변상일")])
 def test_short_files_whose_names_are_nearly_utf8(encoding: str, black: str, white: str) -> None:
     record = read_sgf(f"(;GM[1]SZ[19]PB[{black}]BR[9p]PW[{white}]WR[9p]RE[B+R];B[pd];W[dp])".encode(encoding))
@@ -443,8 +452,15 @@ def fact(properties: str) -> GameRecord:
         ("KM[350]RU[Chinese]", 7),
         ("KM[375]", 7.5),  # a quarter of a point does not exist
         ("KM[3.75]RU[Chinese]", 7.5),
-        ("KM[2.75]", 5.5),
-        ("KM[-3.75]", -7.5),
+        ("KM[2.75]RU[chinese]", 5.5),
+        ("KM[-3.75]RU[Chinese]", -7.5),
+        ("KM[3.75]", 3.75),
+        ("KM[6.25]RU[Chinese]", 6.25),
+        ("KM[1/2]", 0.5),
+        ("KM[½]", 0.5),
+        ("KM[-1/2]", -0.5),
+        ("KM[+]", math.nan),
+        ("KM[.]", math.nan),
         ("KM[3 3/4]", 7.5),
         ("KM[3¾]", 7.5),
         ("KM[-5.5]", -5.5),

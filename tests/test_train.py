@@ -75,8 +75,9 @@ def test_other_archives_are_not_taken_for_those_that_were_packed(
 
 @pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
 def test_a_link_that_leads_nowhere(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an editor leaves beside a game that is open in it."""
+    """As an editor leaves beside a game that is open in it; and one that leads to itself."""
     (archive / ".#game.sgf").symlink_to("user@host.1:2")
+    (archive / "loop.sgf").symlink_to("loop.sgf")
     assert main(monkeypatch, archive, "--out", tmp_path / "run", "--steps", "1") == 0
 
 

@@ -457,13 +457,13 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
     Path(teacher).unlink()
     with pytest.raises(WeightsError, match=r"teacher\.safetensors' does not exist"):
         run_command("--out", run, "--resume", "--steps=2")
-    with pytest.raises(TrainingError, match="--teacher '' is not the network that has taught"):
+    with pytest.raises(TrainingError, match=f"was started with --teacher {teacher}, and cannot go on with ''"):
         run_command("--out", run, "--resume", "--teacher", "", "--steps=2")
     assert run_command("--out", run, "--resume", "--teacher", str(tmp_path / "1.safetensors"), "--steps=2") == 0  # it has moved
     assert run_command("--out", run, "--resume", "--steps=3") == 0
     untaught = str(tmp_path / "untaught")
     assert run_command(source, "--out", untaught, *options, "--steps=1") == 0
-    with pytest.raises(TrainingError, match=r"--teacher playouts has not taught the run in .* so far: leave it out"):
+    with pytest.raises(TrainingError, match="was started with --teacher '', and cannot go on with playouts"):
         run_command("--out", untaught, "--resume", "--teacher", "playouts", "--steps=2")
 
 
