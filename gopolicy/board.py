@@ -20,7 +20,7 @@ import numpy.typing as npt
 from numba import from_dtype, int8, int16, int64, types, uint64, void
 
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS, WHITE, check_size, colour_name, point_from_gtp, point_to_gtp
+from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS, WHITE, check_colour, check_size, colour_name, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError, whole_number
 
 BORDER = 2
@@ -543,7 +543,8 @@ class Board:
     """A Go board and the game played on it.
 
     Rules: captures, no suicide, simple ko and, with ``superko``, no repetition of a whole-board position (positional
-    superko); passes are always legal. Black moves first, then in turn; ``colour=`` plays out of turn.
+    superko); passes are always legal. Black moves first, then in turn; ``colour=`` plays out of turn, and ``to_play``, ``BLACK`` (1)
+    or ``WHITE`` (-1), may be set.
 
     A move is a GTP vertex (``"Q16"``, ``"pass"``), a point (``row * N + column``, ``PASS``) or a pair (row, column), row 0
     being the top line.
@@ -622,13 +623,11 @@ class Board:
             point = self.point(move)
         except GoPolicyError:
             return False
-        return self._why_illegal(point, self.to_play if colour is None else colour) is None
+        return self._why_illegal(point, check_colour(self.to_play if colour is None else colour)) is None
 
     def play(self, move: Move, colour: int | None = None) -> None:
         """Plays a move or a pass; raises IllegalMoveError, and changes nothing, where the rules forbid it."""
-        colour = self.to_play if colour is None else colour
-        if colour not in (BLACK, WHITE):
-            raise GoPolicyError(f"{colour!r} is no colour: BLACK is {BLACK} and WHITE is {WHITE}")
+        colour = check_colour(self.to_play if colour is None else colour)
         point = self.point(move)
         reason = self._why_illegal(point, colour)
         if reason:
@@ -671,7 +670,7 @@ class Board:
         for colour, point in stones:
             if not 0 <= point < position.size:
                 raise GoPolicyError(f"{point} is no point of a {self.size}x{self.size} board")
-            position[point] = colour
+            position[point] = colour if colour == EMPTY else check_colour(colour)
         dead = int(set_stones(self.state, self.journal, position))
         if dead >= 0:
             self._set_start()
@@ -693,7 +692,7 @@ class Board:
         return self._mask(colour, 1)
 
     def _mask(self, colour: int | None, which: int) -> npt.NDArray[np.bool_]:
-        colour = self.to_play if colour is None else colour
+        colour = check_colour(self.to_play if colour is None else colour)
         size = self.size
         both = np.empty((2, size * size), dtype=np.int8)
         masks(self.state, self.journal, colour, both[0], both[1])

@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("game", type=Path, help="an SGF file")
     parser.add_argument("--move", type=int, metavar="M", help="the position before move M (default: the end of the game)")
     parser.add_argument("-k", type=int, default=5, help="how many moves (default: 5)")
-    parser.add_argument("--weights", default="default")
+    parser.add_argument("--weights", default="default", help="a file, or default, fast or playouts for those of the package")
     parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps …; auto: cuda if there is one, else cpu")
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
 
 

@@ -24,6 +24,9 @@ The same corners of a 19×19 board in every form:
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 from gopolicy.errors import GoPolicyError, whole_number
 
 EMPTY, BLACK, WHITE = 0, 1, -1
@@ -37,6 +40,17 @@ _SGF_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def check_size(size: int) -> int:
     """Returns ``size``; raises GoPolicyError unless it is 2 to 25."""
     return whole_number(size, "the size of a board", MIN_SIZE, MAX_SIZE)
+
+
+def check_colour(colour: Any) -> int:
+    """Returns ``BLACK`` or ``WHITE``, as a plain int; raises GoPolicyError for anything else, so that no kernel meets another number."""
+    try:
+        number = operator.index(colour)
+    except TypeError:
+        number = None
+    if number not in (BLACK, WHITE):
+        raise GoPolicyError(f"{colour!r} is no colour: BLACK is {BLACK} and WHITE is {WHITE}")
+    return number
 
 
 def colour_name(colour: int) -> str:

@@ -239,9 +239,9 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--symmetries", type=int, default=1, metavar="1-8", help="views of the board to average (default: 1)")
     parser.add_argument("--max-positions", type=int, metavar="N", help="positions of whole games drawn at random, at most (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw of games")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps …; auto: cuda if there is one, else cpu")
     parser.add_argument("--precision", default="auto", help="bf16, float32, or int8 on CPUs (default: bf16 where it is fast, else float32)")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, help="of torch on a CPU (default: one a core)")
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
     parser.add_argument(
         "--pictures",

@@ -37,7 +37,7 @@ from gopolicy.board import (
     set_bit,
 )
 from gopolicy.compiled import compiled, lowest_bit, popcount
-from gopolicy.coords import BLACK, EMPTY
+from gopolicy.coords import BLACK, EMPTY, check_colour
 from gopolicy.errors import GoPolicyError
 from gopolicy.ladders import READER, Reader, begin, is_captured, mark_around, prey_answers, suspect_around
 
@@ -533,7 +533,7 @@ def workspace() -> Workspace:
 def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None) -> npt.NDArray[Any]:
     """The planes of a position, for the player to move or for ``colour``: (P, N, N) uint8 (int8 for ``stones1``).
 
-    Raises GoPolicyError for a plane set that does not exist.
+    Raises GoPolicyError for a plane set, or a colour, that does not exist.
     """
     chosen = plane_set(planes)
     if not isinstance(board, Board):
@@ -541,7 +541,7 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     size = board.size
     out = np.empty((chosen.planes, size, size), dtype=np.uint8)
     space = workspace()
-    colour = board.to_play if colour is None else colour
+    colour = check_colour(board.to_play if colour is None else colour)
     forget(space.tracker, board.state)
     write_codes(board.state, board.journal, space.reader, space.tracker, colour, chosen.planes)
     expand(board.state, space.tracker, symmetry.tables(size)[0], out.reshape(-1))

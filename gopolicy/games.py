@@ -344,9 +344,10 @@ def pack(
     ``illegal`` is ``"refuse"`` or ``"cut"``: what becomes of a game with an illegal move. ``progress`` is called with the
     number of games read and kept. The file is written whole or not at all. Raises GamesError.
     """
-    from gopolicy import archives
+    from gopolicy import archives, sgf
 
     chosen = chosen or Filter()
+    sgf.check_illegal(illegal)
     out = Path(out)
     whole_number(processes, "the number of processes", 1)
     roots = [Path(path) for path in paths]
@@ -532,9 +533,10 @@ class PackedGames:
         return np.flatnonzero(self.facts["split"] == SPLITS.index(split))
 
     def record(self, index: int) -> GameRecord:
-        """A game as a GameRecord."""
+        """A game, from 0, as a GameRecord."""
         from gopolicy.sgf import GameRecord
 
+        index = whole_number(index, "the number of a game", 0, len(self) - 1)
         fact = self.facts[index]
         date = int(fact["date"])
         parts = [f"{date // 10000:04d}", f"{date // 100 % 100:02d}", f"{date % 100:02d}"]
@@ -575,7 +577,9 @@ class PackedGames:
 
 def add_arguments(parser: Any) -> None:
     """Arguments of ``gopolicy pack``."""
-    parser.add_argument("archives", nargs="+", type=named_path, metavar="ARCHIVE", help="folders, .sgf, .gz, .xz, .zip, .tar.*, .7z")
+    parser.add_argument(
+        "archives", nargs="+", type=named_path, metavar="ARCHIVE", help="folders, .sgf, .gz, .bz2, .xz, .zip, .tar (also packed), .7z"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the packed file to write, for example games.gpk")
     add_filter_arguments(parser)
 
@@ -596,7 +600,7 @@ def is_packed(path: Path) -> bool:
 def add_filter_arguments(parser: Any) -> None:
     parser.add_argument("--size", type=int, action="append", help="board size to keep, may be repeated (default: 19)")
     parser.add_argument("--min-moves", type=int, default=1, help="fewest stones played (default: 1)")
-    parser.add_argument("--max-moves", type=int)
+    parser.add_argument("--max-moves", type=int, help="most stones played")
     parser.add_argument("--min-rank", help="lowest rank of both players, as 6d")
     parser.add_argument("--max-handicap", type=int, help="0 keeps even games only")
     parser.add_argument("--since", help="first date, as 2016 or 2016-07-31")
@@ -604,10 +608,10 @@ def add_filter_arguments(parser: Any) -> None:
     parser.add_argument(
         "--exclude-player", action="append", default=[], metavar="REGEX", help="leaves out games of such a player, as '^(petgo3|Zen)'"
     )
-    parser.add_argument("--only-player", action="append", default=[], metavar="REGEX")
+    parser.add_argument("--only-player", action="append", default=[], metavar="REGEX", help="keeps only games of such a player")
     parser.add_argument("--keep-duplicates", action="store_true", help="keeps games met before, also mirrored")
     parser.add_argument("--illegal", choices=("refuse", "cut"), default="refuse", help="what to do with a game that has an illegal move")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that read games (default: one a core)")
     parser.add_argument("--list-refused", action="store_true", help="names every refused game and the reason on standard output")
 
 

@@ -43,7 +43,7 @@ from gopolicy.board import (
 )
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.errors import GoPolicyError, Interrupted
+from gopolicy.errors import GoPolicyError, Interrupted, UsageError
 from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
 
@@ -506,7 +506,7 @@ class Judgement:
         ``area`` counts living stones and the points they surround (Chinese rules); ``territory`` counts the empty points and dead stones
         surrounded by one side, but none of a seki, and the prisoners: captured stones and dead ones (Japanese rules).
         """
-        if rules == "area":
+        if _known(rules) == "area":
             return float(self.owner.sum(dtype=np.int64)) - komi
         counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory
         territory = self.owner[counted].sum(dtype=np.int64)
@@ -557,7 +557,7 @@ class Judgement:
 
 def _more_by_area(stones: npt.NDArray[np.int8], captures: dict[int, int], rules: Rules) -> int:
     """What Black gets by area more than by ``rules``, if both lay as many stones from now on: the stones that Black has laid more."""
-    return int(stones.sum(dtype=np.int64)) + captures[WHITE] - captures[BLACK] if rules == "territory" else 0
+    return int(stones.sum(dtype=np.int64)) + captures[WHITE] - captures[BLACK] if _known(rules) == "territory" else 0
 
 
 def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
@@ -833,4 +833,8 @@ class PlayoutScorer:
 
 
 def _known(rules: str) -> Rules:
-    return "territory" if rules == "territory" else "area"
+    if rules == "territory":
+        return "territory"
+    if rules == "area":
+        return "area"
+    raise UsageError(f"the rules are {rules!r}, expected area (as Chinese ones) or territory (as Japanese ones)")

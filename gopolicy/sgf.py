@@ -37,13 +37,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from sgfmill.sgf_grammar import escape_text, simpletext_value, tokenise
 
 from gopolicy.board import Board, first_illegal
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, colour_name, point_from_sgf, point_to_gtp, point_to_sgf
-from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageError
 
 MAX_MOVES = 10_000  # the longest real games have about 600
 MAX_FACT = 500  # bytes of a name, a date …: what is longer is cut
@@ -114,8 +114,15 @@ def read_sgf(source: Path | str | bytes, *, name: str = "", illegal: Illegal = "
 
     Raises SgfError, and nothing else, whatever the bytes are.
     """
+    check_illegal(illegal)
     data, name, is_text = _load(source, name)
     return _record(next(_games(data, is_text)), name, illegal)
+
+
+def check_illegal(illegal: str) -> None:
+    """Raises UsageError for what is no ``Illegal``."""
+    if illegal not in get_args(Illegal):
+        raise UsageError(f"illegal is {illegal!r}, expected one of {', '.join(get_args(Illegal))}")
 
 
 def read_until(source: Path | str | bytes, move: int | None = None) -> GameRecord:
@@ -136,6 +143,7 @@ def read_collection(source: Path | str | bytes, *, name: str = "", illegal: Ille
 
     The second game on is named ``name#2`` … Raises SgfError only where the path cannot be read.
     """
+    check_illegal(illegal)
     data, name, is_text = _load(source, name)
     return _collection(data, is_text, name, illegal)
 

@@ -543,7 +543,8 @@ def train(
     line = _Line(workers.first)
     say_first = say if workers.first else (lambda text: None)
     if finished(counters.elapsed):
-        say_first(f"{out}: already finished, at step {counters.step:,}; more --steps or --max-minutes go on")
+        limit = "--steps" if 0 < config.steps <= counters.step else "--max-minutes"
+        say_first(f"{out}: already finished, at step {counters.step:,}; more {limit} go on")
         return 0
     if checkpoint is None:
         say_first(str(network))

@@ -935,7 +935,8 @@ class Part:
         lines = [line for _, row in self.rows for line in row]
         first = next(line for line in lines if "failed" not in line)
         budget = Budget(**self.budget)  # type: ignore[arg-type]
-        options = ", ".join(f"{name} {value}" for name, value in self.base.items() if name != "validation_positions")
+        set_by_all = set.intersection(*(set(one.settings()) for one, _ in self.rows))
+        options = ", ".join(f"{name} {value}" for name, value in self.base.items() if name not in {"validation_positions", *set_by_all})
         machines = sorted({line["machine"] for line in lines if "failed" not in line})
         tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
         games = f"{first['games']['games']:,} games in {first['games']['file']}"

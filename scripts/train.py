@@ -4,9 +4,9 @@
     python scripts/train.py ~/kgs pro.7z --out runs/laptop --max-minutes 480 --exclude-player '^(Zen|petgo)'        # a night
     python scripts/train.py --out runs/laptop --resume                                                              # goes on
 
-An archive is a folder, .sgf, .gz, .xz, .zip, .tar.* or .7z. The games are packed once, into RUN/games.gpk; all else in RUN is as
-`gopolicy train` leaves it, first of all weights.safetensors. Works from a checkout: where Python lacks torch, it goes on in the
-environment of scripts/demo.py. On several GPUs: gopolicy pack, then torchrun -m gopolicy train.
+An archive is a folder, .sgf, .gz, .bz2, .xz, .zip, .tar (also packed) or .7z. The games are packed once, into RUN/games.gpk; all
+else in RUN is as `gopolicy train` leaves it, first of all weights.safetensors. Works from a checkout: where Python lacks torch, it
+goes on in the environment of scripts/demo.py. On several GPUs: gopolicy pack, then torchrun -m gopolicy train.
 """
 
 import sys

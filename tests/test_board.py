@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sgfmill.boards import Board as SgfmillBoard
 from gopolicy.board import Board, first_illegal
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
 from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.features import encode
 from tests.diagrams import RULES, Diagram
 from tests.reference import Position, ReferenceBoard, follow, own_games, random_game
 
@@ -314,6 +316,30 @@ def test_what_is_no_point_is_refused(move: object) -> None:
 def test_sizes_that_are_not_played(size: int) -> None:
     with pytest.raises(GoPolicyError, match="2 to 25"):
         Board(size)
+
+
+def test_a_colour_may_be_any_whole_number() -> None:
+    board = Board(5)
+    board.play("C3", np.uint8(1))  # type: ignore[arg-type]
+    assert (board.to_play, board.moves) == (WHITE, [(BLACK, 12)])
+    assert type(board.moves[0][0]) is int
+
+
+@pytest.mark.parametrize("colour", [0, 2, 255, "W", 1.0, np.uint8(255)])
+def test_what_is_no_colour_is_refused(colour: Any) -> None:
+    board = Board(5)
+    for ask in (board.legal_mask, board.sensible_mask, lambda it: board.play("D4", it), lambda it: board.is_legal("D4", it)):
+        with pytest.raises(GoPolicyError, match="is no colour"):
+            ask(colour)
+    with pytest.raises(GoPolicyError, match="is no colour"):
+        encode(board, colour=colour)
+    board.to_play = colour
+    with pytest.raises(GoPolicyError, match="is no colour"):
+        encode(board)
+    if colour != EMPTY:  # which takes a stone off
+        with pytest.raises(GoPolicyError, match="is no colour"):
+            board.set_up([(colour, 3)])
+    assert not board.stones().any()
 
 
 def test_first_illegal_names_the_first_bad_move() -> None:

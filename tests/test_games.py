@@ -246,6 +246,15 @@ def test_what_cannot_be_written_is_said_before_a_game_is_read(tmp_path: Path, mo
         pack([source], tmp_path / "g.gpk")
 
 
+def test_games_are_numbered_from_nought(tmp_path: Path) -> None:
+    pack([write(tmp_path / "in", [record(1), record(2)])], tmp_path / "g.gpk")
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    assert [packed.record(number).moves for number in (0, np.int64(1))] == [record(1).moves, record(2).moves]
+    for wrong in (-1, 2, "0", 0.0):
+        with pytest.raises(UsageError, match=r"the number of a game is .*, expected a whole number, 0 to 1"):
+            packed.record(wrong)  # type: ignore[arg-type]
+
+
 def killed(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

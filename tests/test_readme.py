@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gopolicy import cli, sgf
+from gopolicy.coords import PASS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,13 +82,17 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(folder)
-    (example,) = blocks("python")
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    first, second = blocks("python")
+    exec(compile(first, "README.md", "exec"), names)
     *moves, last = capsys.readouterr().out.splitlines()
     assert [bool(re.fullmatch(r"[A-HJ-T]1?\d \d+\.\d%", line)) for line in moves] == [True] * 5
-    played = len(sgf.read_sgf(folder / "game.sgf").moves)
+    played = sum(point != PASS for _, point in sgf.read_sgf(folder / "game.sgf").moves)
     assert re.fullmatch(rf"\d+ of {played} moves predicted", last)
+    exec(compile(second, "README.md", "exec"), names)
+    area, territory = map(float, capsys.readouterr().out.split())
+    assert area * territory > 0
+    assert (folder / "handicap.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import gopolicy
 from gopolicy import scoring, symmetry
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp
-from gopolicy.errors import Interrupted
+from gopolicy.errors import Interrupted, UsageError
 from gopolicy.sgf import read_sgf
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -435,6 +435,21 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     lost.to_play = BLACK
     assert asked.is_lost(lost, 0.5, "area")
     assert not asked.is_lost(lost, 0.5, "area", lambda: True)
+
+
+def test_other_words_for_rules_are_refused() -> None:
+    """Neither Chinese nor Japanese rules are taken for the others."""
+    board = Board(5)
+    judgement = scoring.judge_playouts(board, np.full((8, 5, 5), BLACK, dtype=np.int8))
+    scorer = scoring.PlayoutScorer(Uniform())
+    for ask in (
+        lambda: judgement.lead(7.5, rules="chinese"),  # type: ignore[arg-type]
+        lambda: judgement.win_share(7.5, rules="chinese"),  # type: ignore[arg-type]
+        lambda: scorer.final_score(board, 7.5, "japanese"),
+        lambda: scorer.winrate(board, 7.5, "Territory"),
+    ):
+        with pytest.raises(UsageError, match=r"expected area .* or territory"):
+            ask()
 
 
 def test_an_opening_does_not_give_the_board_away():

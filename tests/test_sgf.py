@@ -16,7 +16,7 @@ from sgfmill import sgf_moves as sgfmill_moves
 from gopolicy import sgf
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp, point_to_sgf
-from gopolicy.errors import SgfError
+from gopolicy.errors import SgfError, UsageError
 from gopolicy.sgf import GameRecord, read_collection, read_sgf, write_sgf
 
 
@@ -373,6 +373,12 @@ def test_a_lost_byte_costs_the_other_name_nothing(name: str) -> None:
 def test_short_files_whose_names_are_nearly_utf8(encoding: str, black: str, white: str) -> None:
     record = read_sgf(f"(;GM[1]SZ[19]PB[{black}]BR[9p]PW[{white}]WR[9p]RE[B+R];B[pd];W[dp])".encode(encoding))
     assert record.players == (black, white)
+
+
+def test_what_becomes_of_illegal_moves_is_said_in_one_of_two_words() -> None:
+    for read in (read_sgf, lambda text, illegal: next(read_collection(text, illegal=illegal))):
+        with pytest.raises(UsageError, match="illegal is 'keep', expected one of refuse, cut"):
+            read("(;SZ[9];B[cc];W[cc])", illegal="keep")  # type: ignore[call-arg]
 
 
 def test_games_of_one_file_in_several_encodings() -> None:

@@ -319,7 +319,7 @@ def test_a_finished_run_can_be_prolonged_but_not_changed(tmp_path, capsys):
     train(run, **SMALL, steps=6)
     before = (run / training.CHECKPOINT).read_bytes()
     assert train(run, resume=True, **SMALL) == 0
-    assert "already finished, at step 6" in capsys.readouterr().err
+    assert "already finished, at step 6; more --steps go on" in capsys.readouterr().err
     assert (run / training.CHECKPOINT).read_bytes() == before
     for changes in ({"filters": 16}, {"seed": 4}, {"lr": 1e-3}, {"batch_size": 32}, {"kind": "alphago"}):
         (name,) = changes
