@@ -23,7 +23,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def main() -> int:
-    complete = all(importlib.util.find_spec(module) for module in ("numba", "safetensors", "torch"))
+    complete = all(importlib.util.find_spec(module) for module in ("numba", "numpy", "safetensors", "sgfmill", "torch"))
     if not complete and PYTHON.exists() and sys.prefix != str(VENV):
         command = [str(PYTHON), str(ROOT / "gtp_engine.py"), *sys.argv[1:]]
         if os.name == "posix":

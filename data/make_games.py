@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gopolicy.client import Engine
+from gopolicy.client import Engine, EngineError
 
 SIZE = 19
 KOMI = 7.5
@@ -64,11 +65,11 @@ def play_game(program: str, level: int, seed: int) -> str:
     return head + body + ")\n"
 
 
-def write_archive(folder: Path, out: Path) -> None:
-    """A tar.gz of the folder's games whose bytes depend on the games alone."""
+def write_archive(games: Iterable[Path], out: Path) -> None:
+    """A tar.gz of the games whose bytes depend on the games alone."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=9) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
-        for path in sorted(folder.glob("*.sgf")):
+        for path in games:
             member = tarfile.TarInfo(f"gnugo-selfplay/{path.name}")
             member.size = path.stat().st_size
             member.mode = 0o644
@@ -86,18 +87,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gnugo-selfplay.tar.gz"))
     parser.add_argument("--gnugo", default=shutil.which("gnugo") or "/usr/games/gnugo", help="the program")
     args = parser.parse_args()
-    if not Path(args.gnugo).exists():
+    program = shutil.which(args.gnugo)
+    if program is None:
         print(
             f"GNU Go was not found at {args.gnugo}: install it (Debian: apt-get install gnugo) or say where it is with --gnugo",
             file=sys.stderr,
         )
         return 1
-    work = args.out.with_name(args.out.name + ".games")
+    work = args.out.with_name(f"{args.out.name}.level{args.level}.games")
     work.mkdir(parents=True, exist_ok=True)
     wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
 
     def make(seed: int) -> None:
-        text = play_game(args.gnugo, args.level, seed)
+        text = play_game(program, args.level, seed)
         part = wanted[seed].with_suffix(".part")
         part.write_text(text, encoding="utf-8")
         part.replace(wanted[seed])
@@ -111,7 +113,11 @@ def main() -> int:
             pool.shutdown(cancel_futures=True)
             print(f"stopped; finished games are kept in {work}, the same command goes on", file=sys.stderr)
             return 1
-    write_archive(work, args.out)
+        except EngineError as error:
+            pool.shutdown(cancel_futures=True)
+            print(f"{error}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
+            return 1
+    write_archive(wanted.values(), args.out)
     shutil.rmtree(work)
     print(f"{args.out}: {args.games} games, {args.out.stat().st_size} bytes", file=sys.stderr)
     return 0

@@ -8,9 +8,10 @@ with the reason; the walk goes on.
     ==============  =====================================================================================
     limit           what happens beyond it
     ==============  =====================================================================================
+    UNPACKED        an archive that holds more times its own size (and a GiB) is refused from there on
     MEMBER_LIMIT    a longer file or member is refused (the largest real collections of games have 3 MiB)
     HEADER_LIMIT    a tar whose headers (names, attributes) are longer is refused from there on
-    XZ_MEMORY       an ``.xz`` that wants more memory to be unpacked is refused
+    XZ_MEMORY       an ``.xz`` or ``.7z`` that wants more memory to be unpacked is refused
     ==============  =====================================================================================
 """
 
@@ -36,6 +37,7 @@ from gopolicy.errors import GamesError
 MEMBER_LIMIT = 16 * 2**20  # bytes
 HEADER_LIMIT = 2**20
 XZ_MEMORY = 512 * 2**20
+UNPACKED, SPARE = 1000, 2**30  # times the archive's size, and bytes more
 GAMES = (".sgf", ".mgt")  # .mgt: the name under which older programs kept SGF
 _ARCHIVES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zip", ".tar", ".7z")
 _UNREAD = (".rar", ".zst", ".tzst", ".lzh", ".lha", ".z", ".arj", ".ace", ".lz")
@@ -86,6 +88,9 @@ def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
         failed: list[OSError] = []
         for folder, folders, names in os.walk(root, onerror=failed.append):
             folders.sort()
+            for name in folders:
+                if Path(folder, name).is_symlink():
+                    yield Refused(shown(str(Path(folder, name))), _LINK)
             for name in sorted(names):
                 if _has_suffix(name, suffixes + _ARCHIVES + _UNREAD):
                     yield from _file(Path(folder, name), suffixes, inside=True)
@@ -99,7 +104,7 @@ def _file(path: Path, suffixes: tuple[str, ...], inside: bool = False) -> Iterat
     try:
         status = path.lstat() if inside else path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            yield Refused(label, "it is a link, which is not followed" if stat.S_ISLNK(status.st_mode) else "it is no ordinary file")
+            yield Refused(label, _LINK if stat.S_ISLNK(status.st_mode) else "it is no ordinary file")
             return
         with path.open("rb") as file:
             yield from _content(file, label, suffixes)
@@ -111,14 +116,15 @@ def _content(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> 
     """What an opened file holds; its first bytes tell its kind."""
     magic = file.read(512)
     file.seek(0)
+    most = UNPACKED * os.fstat(file.fileno()).st_size + SPARE
     if magic.startswith(b"\x1f\x8b"):
-        yield from _packed(gzip.GzipFile(fileobj=file), label, suffixes)
+        yield from _packed(_Bounded(gzip.GzipFile(fileobj=file), most), label, suffixes)
     elif magic.startswith(b"BZh"):
-        yield from _packed(bz2.BZ2File(file), label, suffixes)
+        yield from _packed(_Bounded(bz2.BZ2File(file), most), label, suffixes)
     elif magic.startswith(b"\xfd7zXZ\0"):
-        yield from _packed(_XzFile(file), label, suffixes)
+        yield from _packed(_Bounded(_XzFile(file), most), label, suffixes)
     elif magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _zip(file, label, suffixes)
+        yield from _zip(file, label, suffixes, most)
     elif magic.startswith(b"7z\xbc\xaf\x27\x1c"):
         yield from _sevenzip(file, label, suffixes)
     elif _is_tar(magic):
@@ -134,6 +140,20 @@ class _Stream(Protocol):
     """Gives some bytes at a time, so that those before a damage are not lost."""
 
     def read1(self, size: int, /) -> bytes: ...
+
+
+class _Bounded:
+    """A stream that ends with a GamesError after ``left`` bytes: a few hundred bytes can stand for hours of unpacking."""
+
+    def __init__(self, stream: _Stream, left: int) -> None:
+        self.stream, self.left = stream, left
+
+    def read1(self, size: int, /) -> bytes:
+        data = self.stream.read1(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise GamesError(_TOO_MUCH)
+        return data
 
 
 def _packed(stream: _Stream, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
@@ -177,7 +197,9 @@ def _is_archive(name: str) -> bool:
     return _has_suffix(name, _ARCHIVES + _UNREAD)
 
 
+_TOO_MUCH = f"it holds more than {UNPACKED:,} times its own size"
 _TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB"
+_LINK = "it is a link, which is not followed"
 _INSIDE = "an archive inside an archive is not opened: unpack the outer one first"
 
 
@@ -190,6 +212,8 @@ def shown(name: str) -> str:
 def _why(error: BaseException) -> str:
     if isinstance(error, GamesError):
         return str(error)
+    if type(error).__name__ == "PasswordRequired":  # py7zr's: it is slow to import
+        return "it is encrypted"
     text = getattr(error, "strerror", None) or str(error)
     if isinstance(error, MemoryError):
         text = "unpacking it takes too much memory"
@@ -240,11 +264,13 @@ class _Metered:
 def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:  # type: ignore[call-overload]
         while True:
-            stream.left = HEADER_LIMIT
+            stream.left = HEADER_LIMIT + max(0, tar.offset - tar.fileobj.tell())  # with the data that were passed over
             header = tar.next()
             if header is None:
                 return
             tar.members.clear()  # else 100,000 headers pile up
+            if header.issparse() and _is_wanted(header.name, suffixes):
+                yield Refused(f"{label}/{shown(header.name)}", "it is a sparse file")
             if not header.isreg() or header.issparse():
                 continue
             stream.left = float("inf")
@@ -290,7 +316,7 @@ class _XzFile:
 # --------------------------------------------------------------------------------------------------------------- zip
 
 
-def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: int) -> Iterator[Item]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = f"{label}/{shown(info.filename)}"
@@ -307,6 +333,9 @@ def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iter
                     yield Refused(name, _why(error))
                 else:
                     yield _member(name, data)
+                    most -= len(data)
+                    if most < 0:  # entries may share their data
+                        raise GamesError(_TOO_MUCH)
 
 
 # ---------------------------------------------------------------------------------------------------------------- 7z
@@ -338,6 +367,8 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) ->
                     wanted.add(name)
         if not wanted:
             return
+        if max(_dictionaries(archive), default=0) > XZ_MEMORY:
+            raise MemoryError
         batches: queue.Queue[list[Item] | BaseException | None] = queue.Queue(maxsize=2)
         factory = _factory(batches, label, folder)
 
@@ -366,6 +397,17 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) ->
                 except queue.Empty:
                     continue
             thread.join()
+
+
+def _dictionaries(archive: Any) -> Iterator[int]:
+    """The sizes that LZMA and LZMA2 in a 7z archive declare, which is the memory they may take (7-Zip's 7zFormat.txt and Methods.txt)."""
+    for folder in archive.header.main_streams.unpackinfo.folders:
+        for coder in folder.coders:
+            method, properties = coder["method"], coder["properties"] or b""
+            if method == b"\x21" and properties:
+                yield (2 | properties[0] & 1) << (properties[0] // 2 + 11)
+            elif method == b"\x03\x01\x01" and len(properties) >= 5:
+                yield int.from_bytes(properties[1:5], "little")
 
 
 class _Stop(Exception):

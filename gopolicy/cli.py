@@ -85,13 +85,18 @@ def _home(module: str) -> Any:
     return import_module(f"gopolicy.{module}")
 
 
+def write_any_name() -> None:
+    """Letters that the encoding of standard output lacks are written as ``\\u56f2`` from now on: a name is no reason to fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     name = f"gopolicy {command}" if command else "gopolicy"
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is no reason to fail
+    write_any_name()
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)
         args = parser.parse_args(arguments)

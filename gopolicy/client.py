@@ -6,6 +6,7 @@ The protocol is GTP version 2 (G. Farnebäck, draft 2): a line in, and an answer
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -18,10 +19,18 @@ class EngineError(GoPolicyError):
 
 
 def words_of(command: str) -> list[str]:
-    """A command line's words. On Windows backslashes belong to paths. Raises ValueError for a quote that is not closed."""
+    """A command line's words. On Windows backslashes belong to paths, and only ``"`` quotes. Raises ValueError for a quote that is not
+    closed."""
     if os.name == "posix":
         return shlex.split(command)
-    return [word.strip('"') for word in shlex.split(command, posix=False)]
+    if command.count('"') % 2:
+        raise ValueError("No closing quotation")
+    return [word.replace('"', "") for word in re.findall(r'(?:[^\s"]|"[^"]*")+', command)]
+
+
+def quoted(word: str) -> str:
+    """The word in a command line for ``words_of``."""
+    return shlex.quote(word) if os.name == "posix" else f'"{word}"'
 
 
 class Engine:

@@ -29,11 +29,11 @@ announced = False
 
 
 def kernel_digest() -> str:
-    """A short digest of the text of every module of this package that has kernels."""
+    """A short digest of the text of every module of this package that has kernels, or whose numbers they hold."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         text = path.read_bytes()
-        if b"gopolicy.compiled" in text or path.name == "compiled.py":
+        if b"gopolicy.compiled" in text or path.name in ("compiled.py", "coords.py"):  # numbers of coords stand in the kernels
             digest.update(path.name.encode() + b"\0" + text)
     return digest.hexdigest()[:16]
 
@@ -45,6 +45,8 @@ def cache_folder() -> str | None:
     given = os.environ.get("NUMBA_CACHE_DIR")
     beside = os.path.join(os.path.dirname(__file__), "__pycache__")
     for parent in [given] if given else [beside, home]:
+        if parent == home and not os.path.isabs(home):
+            continue  # an account without a home folder: "~" would be a folder of that name
         folder = os.path.join(parent, name)
         try:
             if parent == beside and not os.path.isdir(folder):
@@ -82,6 +84,7 @@ def compiled(
     }
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        global CACHE_FOLDER
         # Settings are read when a function is decorated; nobody else's functions are touched. Compiling makes millions of small
         # objects and few cycles: looking for those is a tenth of the time.
         config: Any = numba.config
@@ -89,7 +92,13 @@ def compiled(
         config.CACHE_DIR = CACHE_FOLDER or before
         gc.disable()
         try:
-            kernel: Any = numba.njit(signature, cache=CACHE_FOLDER is not None, **options)(function)
+            try:
+                kernel: Any = numba.njit(signature, cache=CACHE_FOLDER is not None, **options)(function)
+            except OSError:  # the disk is full, or there is a quota
+                if CACHE_FOLDER is None:
+                    raise
+                CACHE_FOLDER = None
+                kernel = numba.njit(signature, **options)(function)
         finally:
             config.CACHE_DIR = before
             if collecting:

@@ -7,6 +7,7 @@ used: an engine answers the first questions while the thread still loads (``Load
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import queue
 import sys
@@ -39,7 +40,8 @@ def explain(error: Exception) -> str:
 def say(text: str) -> None:
     """Writes to the log, standard error. No line may look like an answer: some clients read both streams as one."""
     for line in text.splitlines():
-        print(f"gopolicy: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads the log any more
+            print(f"gopolicy: {line}", file=sys.stderr, flush=True)
 
 
 class Loading(Generic[T]):

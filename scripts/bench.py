@@ -225,11 +225,18 @@ class Bench:
 
         sources: list[Path] = self.args.archives or [ARCHIVE]
         archives.check(sources)
-        code = (
-            "import resource, sys, time; from pathlib import Path; from gopolicy import games, sgf, archives;"
-            "began = time.process_time(); report = games.pack(sys.argv[2:], sys.argv[1]);"
-            "print(report.read, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-        )
+        code = """if True:
+            import sys, time
+            from gopolicy import games, sgf, archives
+            began = time.process_time()
+            report = games.pack(sys.argv[2:], sys.argv[1])
+            seconds = time.process_time() - began
+            try:
+                import resource  # not on Windows
+                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+            except ImportError:
+                memory = 0
+            print(report.read, seconds, memory)"""
         done = subprocess.run(
             [sys.executable, "-c", code, str(self.folder / "read.gpk"), *map(str, sources)],
             env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,

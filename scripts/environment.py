@@ -37,7 +37,8 @@ class SetUpError(Exception):
 
 def surroundings() -> dict[str, str]:
     """The environment variables for programs that run in the environment."""
-    return {name: value for name, value in os.environ.items() if name not in ASTRAY}
+    # pip's own files may say `user = true`, and only the environment comes before them.
+    return {name: value for name, value in os.environ.items() if name not in ASTRAY} | {"PIP_USER": "0"}
 
 
 def digest() -> str:

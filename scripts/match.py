@@ -32,7 +32,6 @@ import os
 import queue
 import random
 import re
-import shlex
 import shutil
 import signal
 import statistics
@@ -53,7 +52,8 @@ from tqdm import tqdm
 
 from gopolicy import symmetry
 from gopolicy.board import Board
-from gopolicy.client import words_of
+from gopolicy.cli import write_any_name
+from gopolicy.client import quoted, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError
 from gopolicy.sgf import GameRecord, write_sgf
@@ -613,7 +613,7 @@ def play_missing(match: Match, log: Log, games: int, jobs: int) -> None:
 def default_referee() -> str:
     """GNU Go, if it is installed; Debian puts it where many paths do not lead."""
     program = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
-    return f"{shlex.quote(program)} --mode gtp --chinese-rules --seed 1" if program else "none"
+    return f"{quoted(program)} --mode gtp --chinese-rules --seed 1" if program else "none"
 
 
 def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -644,6 +644,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     checks = {
         "--games is 1 or more": args.games >= 1,
         "--names are two different ones": not args.names or (all(args.names) and args.names[0] != args.names[1]),
+        "--names are text": not args.names or all(name == name.encode("utf-8", "replace").decode() for name in args.names),
         f"--size is {MIN_SIZE} to {MAX_SIZE}": MIN_SIZE <= args.size <= MAX_SIZE,
         "--komi is a finite number": math.isfinite(args.komi),
         "--jobs is 1 or more": args.jobs >= 1,
@@ -669,6 +670,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = arguments_of(arguments)
+    write_any_name()
     given = {field.name: getattr(args, field.name) for field in fields(Settings)}
     settings = Settings(**given | {"engines": tuple(args.engines), "names": tuple(args.names or ("", ""))})
     digest = hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()[:8]

@@ -64,7 +64,7 @@ def main() -> int:
                 raise WeightsError(f"{args.weights} makes {made.stat().st_size:,} bytes, more than {LARGEST:,}: release a smaller network")
             made.replace(target)
         print(f"{target}: {target.stat().st_size:,} bytes")
-    except GoPolicyError as error:
+    except (GoPolicyError, OSError) as error:
         print(f"release.py: {error}", file=sys.stderr)
         return 1
     return 0

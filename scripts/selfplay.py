@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from gopolicy.client import Engine, EngineError, words_of  # noqa: E402
+from gopolicy.coords import MAX_SIZE, MIN_SIZE  # noqa: E402
 from gopolicy.errors import GoPolicyError  # noqa: E402
 
 GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
@@ -101,10 +102,18 @@ def main() -> int:
     default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "playouts", "--temperature", "1", "--seed", "1", "--threads", "1"]
     if args.games < 1:
         parser.error(f"--games is {args.games}, expected 1 or more")
+    if not MIN_SIZE <= args.size <= MAX_SIZE:
+        parser.error(f"--size is {args.size}, expected {MIN_SIZE} to {MAX_SIZE}")
+    try:
+        command = words_of(args.engine) if args.engine is not None else default
+    except ValueError as error:
+        parser.error(f"{args.engine!r} is no command line: {error}")
+    if not command:
+        parser.error("the command line of the engine is empty")
     limit = args.limit or round(420 * args.size**2 / 361)
     games: list[Game] = []
     log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None
-    engine = Engine(words_of(args.engine) if args.engine else default)
+    engine = Engine(command)
     said = ""
     try:
         for _ in tqdm(range(args.games), unit="game"):

@@ -8,7 +8,9 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import struct
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -216,7 +218,8 @@ def test_links_and_pipes_in_folders(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.sgf")
     found, refused = read(folder)
     assert found == {str(folder / "real.sgf"): b"(;)"}
-    assert [Path(item.name).name for item in refused] == ["file.sgf", "pipe.sgf"]
+    assert [Path(item.name).name for item in refused] == ["dir", "loop", "file.sgf", "pipe.sgf"]
+    assert [item.reason for item in refused[:3]] == ["it is a link, which is not followed"] * 3
     assert read(folder / "file.sgf")[0] == {str(folder / "file.sgf"): b"secret"}  # named itself
     assert len(read(folder / "pipe.sgf")[1]) == 1
 
@@ -278,7 +281,41 @@ def test_sparse_members_that_declare_to_be_huge(tmp_path: Path) -> None:
     block[148:156] = b"%06o\0 " % sum(block)
     path = tmp_path / "a.tar"
     path.write_bytes(bytes(block) + tar_bytes({"real.sgf": b"(;)"}))
-    assert read(path) == ({f"{path}/real.sgf": b"(;)"}, [])
+    assert read(path) == ({f"{path}/real.sgf": b"(;)"}, [Refused(f"{path}/sparse.sgf", "it is a sparse file")])
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="made by GNU tar")
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_games_behind_a_sparse_file(tmp_path: Path, form: str) -> None:
+    with (tmp_path / "disk.img").open("wb") as file:
+        file.write(os.urandom(2 * archives.HEADER_LIMIT))
+        file.seek(2**26)
+        file.write(b"end")
+    for name in ("a.sgf", "b.sgf"):
+        (tmp_path / name).write_bytes(b"(;)")
+    path = tmp_path / "a.tar"
+    command = ["tar", "--sparse", f"--format={form}", "-cf", path, "-C", tmp_path, "disk.img", "a.sgf", "b.sgf"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this tar is not GNU's")
+    assert path.stat().st_size < 2**25, "it is sparse"
+    assert read(path) == ({f"{path}/{name}": b"(;)" for name in ("a.sgf", "b.sgf")}, [])
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.bz2", "a.tar.xz", "a.zip"])
+def test_few_bytes_that_stand_for_many(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unwanted members of a tar are unpacked as well, to come to those behind them; entries of a zip may share their data."""
+    monkeypatch.setattr(archives, "SPARE", 0)
+    many = {f"{number}{'.sgf' if name == 'a.zip' else '.txt'}": bytes(2**21) for number in range(4)}
+    path = tmp_path / name
+    path.write_bytes(PACKERS[name]({"first.sgf": b"(;)", **many, "last.sgf": b"(;)"}))
+    monkeypatch.setattr(archives, "UNPACKED", 2**22 // path.stat().st_size)
+    found, refused = read(path)
+    assert f"{path}/first.sgf" in found
+    assert f"{path}/last.sgf" not in found
+    assert [item.name for item in refused] == [str(path)]
+    assert "times its own size" in refused[0].reason
+    monkeypatch.setattr(archives, "UNPACKED", 100_000)
+    assert f"{path}/last.sgf" in read(path)[0]
 
 
 def test_xz_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +324,24 @@ def test_xz_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert read(path)[1] == []
     monkeypatch.setattr(archives, "XZ_MEMORY", 2**20)  # lzma's own preset wants 9 MiB
     assert [item.name for item in read(path)[1]] == [str(path)]
+
+
+def test_7z_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.7z"
+    for method in (py7zr.FILTER_LZMA2, py7zr.FILTER_LZMA):
+        with py7zr.SevenZipFile(path, "w", filters=[{"id": method, "dict_size": 2**24}]) as archive:
+            archive.writestr(b"(;)", "a.sgf")
+        monkeypatch.setattr(archives, "XZ_MEMORY", 2**24)
+        assert read(path) == ({f"{path}/a.sgf": b"(;)"}, [])
+        monkeypatch.setattr(archives, "XZ_MEMORY", 2**24 - 1)
+        assert read(path) == ({}, [Refused(str(path), "it cannot be read to its end: unpacking it takes too much memory")])
+
+
+def test_encrypted_7z(tmp_path: Path) -> None:
+    path = tmp_path / "a.7z"
+    with py7zr.SevenZipFile(path, "w", password="secret") as archive:
+        archive.writestr(b"(;)", "a.sgf")
+    assert read(path) == ({}, [Refused(str(path), "it is encrypted")])
 
 
 def test_encrypted_zip(tmp_path: Path) -> None:

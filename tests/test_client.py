@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gopolicy.client import Engine, EngineError, words_of
+from gopolicy.client import Engine, EngineError, quoted, words_of
 
 # A program that answers its one command with what stands in its argument, and then waits or goes.
 PROGRAM = "import sys,time; sys.stdin.readline(); sys.stdout.buffer.write(eval(sys.argv[1])); sys.stdout.flush(); "
@@ -40,5 +40,7 @@ def test_words_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words_of("python 'a b.py' --x \"c d\"") == ["python", "a b.py", "--x", "c d"]
     monkeypatch.setattr("os.name", "nt")
     assert words_of(r'C:\Go\gnugo.exe "C:\My Games\x.sgf" --mode gtp') == [r"C:\Go\gnugo.exe", r"C:\My Games\x.sgf", "--mode", "gtp"]
+    assert words_of(r'python --weights="C:\my nets\w.safetensors"') == ["python", r"--weights=C:\my nets\w.safetensors"]
+    assert words_of(quoted(r"C:\Program Files\gnugo.exe") + " --mode gtp") == [r"C:\Program Files\gnugo.exe", "--mode", "gtp"]
     with pytest.raises(ValueError, match="quot"):
         words_of('a "b')

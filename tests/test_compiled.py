@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gopolicy.compiled import cache_folder
+
 KERNELS = """
 from numba import int64
 from gopolicy.compiled import compiled
@@ -61,6 +63,26 @@ def test_a_caller_holds_the_name_of_a_kernel_that_is_apart(folder: Path) -> None
     run(folder, folder / "cache")
     (code,) = (folder / "cache").rglob("kernels.fill_and_sum-*.nbc")
     assert b"kernels.fill\0" in code.read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits as on POSIX")
+def test_on_a_full_disk(folder: Path) -> None:
+    (folder / "kernels.py").write_text("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n" + KERNELS)
+    done = run(folder, folder / "cache")
+    assert done.stdout == "86 [20, 21, 22, 23] 4\n"
+    assert "every start does this" in done.stderr
+
+
+def test_an_account_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``expanduser`` leaves "~" as it is then, which would be a folder of that name in the one at hand."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NUMBA_CACHE_DIR", "LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    makedirs = os.makedirs
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(os, "makedirs", lambda folder, **more: makedirs(folder if not os.path.isabs(folder) else "/dev/null/x", **more))
+    assert cache_folder() is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_cache(folder: Path) -> None:

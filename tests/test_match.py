@@ -354,6 +354,7 @@ def test_two_at_once_in_one_folder_are_refused(hall: Hall) -> None:
         ["--max-moves", "0"],
         ["--openings", "1"],  # there are none on 5 lines
         ["--names", "same", "same"],
+        ["--names", "a\udcff", "b"],
         ["--referee", "'"],
         ["--referee", ""],
     ],

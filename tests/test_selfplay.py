@@ -72,6 +72,14 @@ def run(fake: list[str], *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("options", [["--engine", " "], ["--engine", '"x'], ["--size", "40"]])
+def test_options_that_cannot_be(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["selfplay.py", *options])
+    with pytest.raises(SystemExit) as stop:
+        selfplay.main()
+    assert stop.value.code == 2
+
+
 def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     sound = run([*fake, "A1"], "--games", "12", "--log", str(tmp_path / "log"))
     assert sound.returncode == 0, sound.stderr
