@@ -134,10 +134,10 @@ def figures(games: list[Compared], recorded: bool) -> dict[str, object]:
     if recorded:
         told["territory_near"] = sum(abs(game.territory - game.referee) <= NEAR for game in games)
         told["either_near"] = sum(min(abs(game.territory - game.referee), abs(game.area - game.referee)) <= NEAR for game in games)
-        told["same_winner"] = sum(np.sign(game.territory) == np.sign(game.referee) for game in games)
+        told["same_winner"] = sum(bool(np.sign(game.territory) == np.sign(game.referee)) for game in games)
     else:
         told["stones"], told["stones_same"] = stones, stones - differing
-        told["same_winner"] = sum(np.sign(game.area) == np.sign(game.referee) for game in games)
+        told["same_winner"] = sum(bool(np.sign(game.area) == np.sign(game.referee)) for game in games)
     return told
 
 

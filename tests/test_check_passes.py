@@ -49,6 +49,18 @@ def test_a_game_that_did_not_end_by_passes(tmp_path: Path, result: str, ended: f
     assert [json.loads(line)["ended"] for line in done.stdout.splitlines()] == ([] if ended is None else [ended])
 
 
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
+def test_what_gnu_go_cannot_count_is_left_out(tmp_path: Path) -> None:
+    finished = GAME.format("B+0.5", WALLS + CLOSED)
+    (tmp_path / "a.sgf").write_text(finished.replace("KM[6.5]", ""))
+    (tmp_path / "b.sgf").write_text(finished.replace("SZ[7]", "SZ[21]"))
+    (tmp_path / "c.sgf").write_text(finished)
+    done = run(tmp_path, "--level", "1")
+    assert "a.sgf is left out: its komi is not known" in done.stderr
+    assert "b.sgf is left out: GNU Go plays on 19 lines at most" in done.stderr
+    assert "1 games, 1 with a pass of gopolicy" in done.stdout
+
+
 def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", WALLS).replace("PB[gopolicy 1]", ""))
     done = run(tmp_path, *([] if GNUGO else ["--gnugo", sys.executable]))

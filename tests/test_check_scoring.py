@@ -1,0 +1,50 @@
+"""Scores against those that stand in the games, which needs no GNU Go; and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
+# Black holds four columns of seven and White three; all is counted, but for one game that ended by resignation.
+GAME = "(;GM[1]FF[4]SZ[7]KM[6.5]RE[{}]" + "".join(f";B[d{row}];W[e{row}]" for row in "abcdefg") + "{};B[];W[])"
+PASSES = ";B[];W[]" * 45  # --recorded asks for a hundred moves
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "check_scoring.py"), str(folder), "--playouts", "2", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_against_recorded_results(tmp_path: Path) -> None:
+    for name, result in {"right": "B+0.5", "wrong": "W+20.5", "resigned": "B+R"}.items():
+        (tmp_path / f"{name}.sgf").write_text(GAME.format(result, PASSES))
+    done = run(tmp_path, "--recorded", "--json", "--log", str(tmp_path / "log.jsonl"))
+    told = json.loads(done.stdout)
+    assert {name: told[name] for name in ("games", "area_near", "area_same", "same_winner", "either_near")} == {
+        "games": 2, "area_near": 1, "area_same": 1, "same_winner": 1, "either_near": 1,
+    }  # fmt: skip
+    assert done.returncode == 1, "half of the scores are not nine tenths"
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {Path(line["game"]).stem: line["referee"] for line in logged} == {"right": 0.5, "wrong": -20.5}
+    (tmp_path / "wrong.sgf").unlink()
+    assert run(tmp_path, "--recorded").returncode == 0
+
+
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
+def test_against_gnu_go(tmp_path: Path) -> None:
+    (tmp_path / "game.sgf").write_text(GAME.format("", ""))
+    (tmp_path / "large.sgf").write_text(GAME.format("", "").replace("SZ[7]", "SZ[21]"))
+    told = json.loads(run(tmp_path, "--json").stdout)
+    assert (told["games"], told["area_same"], told["stones"], told["stones_same"]) == (1, 1, 14, 14)
+
+
+def test_where_nothing_can_be_compared(tmp_path: Path) -> None:
+    (tmp_path / "game.sgf").write_text(GAME.format("B+R", ""))
+    assert run(tmp_path, "--recorded").returncode == 2
