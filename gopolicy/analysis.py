@@ -595,10 +595,11 @@ def read_query(query: Mapping[str, Any]) -> Query:
         rules = rules_from(query.get("rules", "chinese-ogs"))
     except GoPolicyError as error:
         raise QueryError(str(error), "rules") from None
-    try:
-        rules = rules_from(rules.described() | {field: query[field] for field in ("whiteHandicapBonus",) if field in query})
-    except GoPolicyError as error:
-        raise QueryError(str(error), "whiteHandicapBonus") from None
+    if "whiteHandicapBonus" in query:  # beside the rules it comes before theirs
+        try:
+            rules = rules_from(rules.described() | {"whiteHandicapBonus": query["whiteHandicapBonus"]})
+        except GoPolicyError as error:
+            raise QueryError(str(error), "whiteHandicapBonus") from None
     komi = query.get("komi", 7.5 if rules.scoring == "AREA" else 6.5)
     if type(komi) not in (int, float) or not abs(komi) <= MAX_KOMI:
         raise QueryError(f"komi is a number from -{MAX_KOMI:g} to {MAX_KOMI:g}", "komi")

@@ -663,9 +663,9 @@ def _as_utf8(data: bytes) -> bytes:
     if is_utf8:
         return data
     text = data.decode("utf-8", "replace")
-    lost, all_ = text.count("\ufffd"), len(_NOT_ASCII.findall(text))
+    lost, letters = text.count("\ufffd"), len(_NOT_ASCII.findall(text))
     # Mostly sound UTF-8: servers lose bytes of names. Two bytes of another encoding are often a character by chance.
-    if len(_SOUND.findall(text)) >= lost or all_ >= (2 if codec == "utf-8" else 6) * lost:
+    if len(_SOUND.findall(text)) >= lost or letters >= (2 if codec == "utf-8" else 6) * lost:
         return data
 
     plain = _shape(data)
