@@ -109,13 +109,9 @@ def main() -> int:
         try:
             for done in tqdm(as_completed([pool.submit(make, seed) for seed in missing]), total=len(missing), unit="game"):
                 done.result()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EngineError) as stop:
             pool.shutdown(cancel_futures=True)
-            print(f"stopped; finished games are kept in {work}, the same command goes on", file=sys.stderr)
-            return 1
-        except EngineError as error:
-            pool.shutdown(cancel_futures=True)
-            print(f"{error}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
+            print(f"{str(stop) or 'stopped'}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
             return 1
     write_archive(wanted.values(), args.out)
     shutil.rmtree(work)

@@ -8,7 +8,7 @@ with the reason; the walk goes on.
     ==============  =====================================================================================
     limit           what happens beyond it
     ==============  =====================================================================================
-    UNPACKED        an archive that holds more times its own size (and a GiB) is refused from there on
+    UNPACKED        an archive that unpacks to more than this many times its size, and a GiB, is refused from there on
     MEMBER_LIMIT    a longer file or member is refused (the largest real collections of games have 3 MiB)
     HEADER_LIMIT    a tar whose headers (names, attributes) are longer is refused from there on
     XZ_MEMORY       an ``.xz`` or ``.7z`` that wants more memory to be unpacked is refused
@@ -197,7 +197,7 @@ def _is_archive(name: str) -> bool:
     return _has_suffix(name, _ARCHIVES + _UNREAD)
 
 
-_TOO_MUCH = f"it holds more than {UNPACKED:,} times its own size"
+_TOO_MUCH = f"it unpacks to more than {UNPACKED:,} times its own size"
 _TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB"
 _LINK = "it is a link, which is not followed"
 _INSIDE = "an archive inside an archive is not opened: unpack the outer one first"

@@ -369,7 +369,7 @@ def test_a_lost_byte_costs_the_other_name_nothing(name: str) -> None:
         assert read_sgf(whole[: end - 1] + whole[end:]).players[0] == name
 
 
-@pytest.mark.parametrize(("encoding", "black", "white"), [("gbk", "柯洁", "时越"), ("gbk", "邱峻", "李喆"), ("euc_kr", "박정환", "변상일")])
+@pytest.mark.parametrize(("encoding", "black", "white"), [("gbk", "柯洁", "时越"), ("gbk", "柯洁", "檀啸"), ("euc_kr", "이창호", "허영호")])
 def test_short_files_whose_names_are_nearly_utf8(encoding: str, black: str, white: str) -> None:
     record = read_sgf(f"(;GM[1]SZ[19]PB[{black}]BR[9p]PW[{white}]WR[9p]RE[B+R];B[pd];W[dp])".encode(encoding))
     assert record.players == (black, white)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from gopolicy import weights
+from gopolicy import games, weights
 from tests.test_games import record, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -47,18 +48,16 @@ def test_stopped_while_the_games_are_written_the_same_command_begins_again(
 
 
 def test_a_kill_right_after_the_packing(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = tmp_path / "run"
-    touch = Path.touch
+    run, pack = tmp_path / "run", games.run
 
-    def killed(path: Path, *arguments: object) -> None:
-        if path.name == "metrics.jsonl":
-            raise SystemExit
-        touch(path, *arguments)  # type: ignore[arg-type]
+    def killed(args: Namespace) -> int:
+        pack(args)
+        raise SystemExit
 
-    monkeypatch.setattr(Path, "touch", killed)
+    monkeypatch.setattr(games, "run", killed)
     with pytest.raises(SystemExit):
         main(monkeypatch, archive, "--out", run, "--steps", "2")
-    monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(games, "run", pack)
     assert (run / "games.gpk").is_file()
     assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 0
 
