@@ -14,12 +14,13 @@ Source: KataGo's "Parallel Analysis Engine" (its documentation), for the fields 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import heapq
 import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -94,11 +95,12 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules that make a difference here, in KataGo's words. Suicide is never allowed, and there is no button."""
+    """The rules that make a difference here, in KataGo's words. Suicide is never allowed."""
 
     scoring: str = "AREA"  # or TERRITORY
     ko: str = "POSITIONAL"  # no repetition of the whole board; or SIMPLE
     bonus: str = "0"  # White's points for Black's handicap stones; or N, one for each, or N-1, for each but the first
+    uncounted: tuple[str, ...] = field(default=(), compare=False)  # what these rules have that the score here leaves out: TAX, BUTTON
 
     @property
     def superko(self) -> bool:
@@ -116,8 +118,13 @@ class Rules:
         return told
 
 
+TAX, BUTTON = "the tax on groups", "the half point for the button"
+
 NAMED_RULES = {
     "aga": Rules(bonus="N-1"),
+    "aga-button": Rules(bonus="N-1", uncounted=(BUTTON,)),
+    "ancient-area": Rules(ko="SIMPLE", uncounted=(TAX,)),
+    "ancient-territory": Rules("TERRITORY", "SIMPLE", uncounted=(TAX,)),
     "bga": Rules(bonus="N-1"),
     "chinese": Rules(ko="SIMPLE", bonus="N"),
     "chinese-kgs": Rules(bonus="N"),
@@ -125,11 +132,9 @@ NAMED_RULES = {
     "japanese": Rules("TERRITORY", "SIMPLE"),
     "korean": Rules("TERRITORY", "SIMPLE"),
     "new-zealand": Rules(),
-    "stone-scoring": Rules(ko="SIMPLE"),  # one of KaTrain's; see UNTAXED
+    "stone-scoring": Rules(ko="SIMPLE", uncounted=(TAX,)),
     "tromp-taylor": Rules(),
 }
-UNTAXED = "stonescoring"  # its tax of two points a group is not counted here
-
 
 # KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
 SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb(0|n1?))?")
@@ -146,8 +151,8 @@ BY_NAME = {plain_name(name): rules for name, rules in NAMED_RULES.items()}
 def rules_from(told: object) -> Rules:
     """The rules of a name, of KataGo's short form, or of an object in the form of ``Rules.described``, which may be JSON text.
 
-    What is unknown, or unknown here, raises GoPolicyError. Situational superko is played as positional, and suicide stays forbidden: the
-    rules of ``described`` are what is played.
+    What is unknown raises GoPolicyError. Situational superko is played as positional, suicide stays forbidden, and what ``uncounted``
+    names is left out: the rules of ``described`` are what is played.
     """
     if isinstance(told, str):
         name = plain_name(told)
@@ -169,12 +174,11 @@ def rules_from(told: object) -> Rules:
     scoring, ko = told.get("scoring", "AREA"), told.get("ko", "POSITIONAL")
     if scoring not in ("AREA", "TERRITORY") or ko not in ("SIMPLE", "POSITIONAL", "SITUATIONAL"):
         raise GoPolicyError("unknown rules: scoring is AREA or TERRITORY, ko is SIMPLE, POSITIONAL or SITUATIONAL")
-    if told.get("hasButton") or told.get("tax") == "ALL":
-        raise GoPolicyError("rules with a button or a tax on all groups are not known here")
     bonus = str(told.get("whiteHandicapBonus", "0"))
     if bonus not in ("0", "N", "N-1"):
         raise GoPolicyError("unknown rules: whiteHandicapBonus is 0, N or N-1")
-    return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL", bonus)
+    uncounted = (TAX,) * (told.get("tax") == "ALL") + (BUTTON,) * bool(told.get("hasButton"))
+    return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL", bonus, uncounted)
 
 
 # --------------------------------------------------------------------------------------------------- what a network sees
@@ -256,11 +260,21 @@ class Wanted:
     visits: int = VISITS
     pv_length: int = PV_LENGTH
 
+    def _holding(self, colour: int, ply: int) -> list[Restriction]:
+        return [restriction for restriction in self.restrictions if restriction.colour == colour and ply < restriction.until]
+
+    def may_pass(self, colour: int) -> bool:
+        """Whether the restrictions leave a pass to the colour that moves."""
+        holding = self._holding(colour, 0)
+        avoided = any(PASS in restriction.points for restriction in holding if not restriction.only)
+        allowed = [PASS in restriction.points for restriction in holding if restriction.only]
+        return not avoided and (any(allowed) or not allowed)
+
     def permitted(self, mask: npt.NDArray[np.bool_], colour: int, ply: int) -> npt.NDArray[np.bool_]:
         """(N*N,): the points of the mask that the restrictions leave to the colour at that ply."""
         import numpy as np
 
-        holding = [restriction for restriction in self.restrictions if restriction.colour == colour and ply < restriction.until]
+        holding = self._holding(colour, ply)
         avoided, allowed = np.zeros_like(mask), np.zeros_like(mask)
         for restriction in holding:
             (allowed if restriction.only else avoided)[[point for point in restriction.points if point != PASS]] = True
@@ -283,7 +297,8 @@ class MoveInfo:
 class Analysis:
     """What a policy expects of ``board.to_play``; the board is not changed. The symmetries are for the next move: pvs are read at a glance.
 
-    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 until a scorer was asked (``score``).
+    ``black_winrate`` (0 to 1) and ``black_lead`` (points, komi counted) are 0.5 and 0 until a scorer was asked (``score``), which also
+    knows the moves that are worth playing: the others are no candidates then, and where there are no others, the pass is the only one.
     """
 
     def __init__(
@@ -294,40 +309,56 @@ class Analysis:
         *,
         symmetries: int = 1,
     ) -> None:
-        import numpy as np
-
         self.wanted = wanted = wanted or Wanted()
         self.policy = policy
         self.board = board.copy()
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
         self.scorer: Scorer | None = None  # who was asked
         self.black_winrate, self.black_lead = 0.5, 0.0
-        mask = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
+        self._permitted = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
+        self.moves: list[MoveInfo] = []
+        self._choose(self._permitted)
+
+    @property
+    def passes(self) -> bool:
+        """Whether the pass is the only candidate: nothing but own eyes, nothing that is allowed, or nothing to gain."""
+        return self.moves[0].point == PASS
+
+    def _choose(self, mask: npt.NDArray[np.bool_]) -> None:
+        """The candidates, out of the points of the mask (N*N,)."""
+        import numpy as np
+
+        self.moves = []
         flat = np.where(mask, self.probs.ravel().astype(np.float64), 0.0)
         shares = flat / flat.sum() if flat.sum() > 0 else mask / max(mask.sum(), 1)
         order = np.argsort(-np.where(mask, shares, -1.0), kind="stable")[: mask.sum()]
-        count = max(int((shares >= SHOWN).sum()), wanted.min_moves, 1)
-        self.moves: list[MoveInfo] = []
-        for point in map(int, order[: min(count, wanted.max_moves)]):
+        count = max(int((shares >= SHOWN).sum()), self.wanted.min_moves, 1)
+        for point in map(int, order[: min(count, self.wanted.max_moves)]):
             self._add(point, float(flat[point]), float(shares[point]))
-        if not self.moves:  # nothing but own eyes, or nothing that is allowed
+        if not self.moves:
             self._add(PASS, 1.0, 1.0)
 
     def _add(self, point: int, prior: float, share: float) -> None:
         after = self.board.copy()
         after.play(point)
-        self.moves.append(MoveInfo(point, prior, round(share * self.wanted.visits), len(self.moves), [point], after))
+        visits = max(round(share * self.wanted.visits), 0 if self.moves else 1)  # clients drop a position that nothing was spent on
+        self.moves.append(MoveInfo(point, prior, visits, len(self.moves), [point], after))
 
     def score(self, scorer: Scorer, komi: float, rules: Rules, stop: Callable[[], bool] | None = None) -> None:
-        """Asks for winrate and lead, which may take a second or more in an opening.
+        """Asks for winrate, lead and the moves worth playing, which may take a second or more in an opening.
 
         Raises Interrupted, and changes nothing, where ``stop()`` says so meanwhile.
         """
-        komi = rules.komi(self.board, komi)
-        winrate = scorer.winrate(self.board, komi, rules.scoring.lower(), stop)
+        komi, scoring = rules.komi(self.board, komi), rules.scoring.lower()
+        winrate = scorer.winrate(self.board, komi, scoring, stop)
         self.black_winrate = 0.5 if winrate is None else winrate
-        self.black_lead = scorer.expected_lead(self.board, komi, rules.scoring.lower())
+        self.black_lead = scorer.expected_lead(self.board, komi, scoring)
         self.scorer = scorer
+        worth = scorer.worth_playing(self.board, self.probs, komi, scoring, stop).ravel()
+        left = self._permitted & worth
+        may_choose = left.any() or (not worth.any() and self.wanted.may_pass(self.board.to_play))
+        if may_choose and not all(move.point == PASS or worth[move.point] for move in self.moves):
+            self._choose(left)
 
     def deepen(self) -> bool:
         """Makes some pvs a ply longer, the better a move the longer its pv; returns False where all are as long as they get."""
@@ -380,6 +411,7 @@ FIELDS = {
     "allowMoves",
     "overrideSettings",
     "reportDuringSearchEvery",
+    "firstReportDuringSearchAfter",
     "priority",
     "priorities",
 }
@@ -411,7 +443,7 @@ class Query:
     policy: bool
     ownership: bool
     moves_ownership: bool
-    perspective: str  # BLACK, WHITE or SIDETOMOVE
+    perspective: int | None  # whose winrate is told: a colour's, or that of the player to move
 
     def position(self, turn: int) -> Board:
         """The board after so many moves. Raises QueryError where the rules forbid one of them, or the stones; a repeated board, which
@@ -471,16 +503,14 @@ class Analyst:
             if "action" in query:
                 return self._act(query)
             asked = read_query(query)
-            asked.position(len(asked.moves))
+            asked.position(max(asked.turns, default=0))
         except QueryError as error:
             return [{"error": str(error), "field": error.field, "id": name}]
         for turn, priority in zip(asked.turns, asked.priorities, strict=True):
             self._arrived += 1
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
-        rules = query.get("rules")
-        if isinstance(rules, str) and plain_name(rules) == UNTAXED:
-            unknown.append({"warning": "the tax on groups is not counted here", "field": "rules", "id": name})
+        unknown += [{"warning": f"{part} is not counted here", "field": "rules", "id": name} for part in asked.rules.uncounted]
         if self.scorer is None and asked.ownership:
             unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
         return unknown
@@ -538,7 +568,7 @@ class Analyst:
             analysis.score(scorer, query.komi, query.rules, self._terminated)
         for _ in range(DEEPENINGS):
             analysis.deepen()
-        view = {"BLACK": BLACK, "WHITE": WHITE}.get(query.perspective, board.to_play)
+        view = query.perspective or board.to_play
         winrate, lead = analysis.seen_by(view)
         value = {
             "winrate": winrate,
@@ -548,17 +578,32 @@ class Analyst:
             "scoreSelfplay": lead,
             "scoreStdev": 0.0,
         }
+        raw = {"rawWinrate": winrate, "rawLead": lead, "rawScoreSelfplay": lead, "rawScoreSelfplayStdev": 0.0, "rawNoResultProb": 0.0}
+        raw |= dict.fromkeys(("rawStWrError", "rawStScoreError", "rawVarTimeLeft"), -1.0)  # as KataGo of networks that do not know them
+        this, symmetric = _hashes(board)
         answer: dict[str, Any] = {
             "id": query.id,
             "turnNumber": turn,
             "isDuringSearch": False,
-            "rootInfo": value | {"visits": query.wanted.visits, "currentPlayer": "B" if board.to_play == BLACK else "W"},
+            "rootInfo": value
+            | raw
+            | {
+                "currentPlayer": "B" if board.to_play == BLACK else "W",
+                "symHash": symmetric,
+                "thisHash": this,
+                "visits": query.wanted.visits,
+                "weight": float(query.wanted.visits),
+            },
             "moveInfos": [
                 value
                 | {
                     "move": point_to_gtp(move.point, query.size),
                     "order": move.order,
                     "visits": move.visits,
+                    "edgeVisits": move.visits,
+                    "weight": float(move.visits),
+                    "edgeWeight": float(move.visits),
+                    "playSelectionValue": float(move.visits),
                     "prior": move.prior,
                     "scoreMean": lead,
                     "utilityLcb": 2 * winrate - 1,
@@ -570,8 +615,9 @@ class Analyst:
         }
         if query.policy:
             legal = board.legal_mask().ravel()
-            flat = [round(float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
-            answer["policy"] = [*flat, 0.0 if legal.any() else 1.0]
+            share = 0.0 if analysis.passes else 1.0  # of the points
+            flat = [round(share * float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
+            answer["policy"] = [*flat, 1.0 - share]
         if (query.ownership or query.moves_ownership) and scorer is not None:
             owners = [round(float(share) * view, 4) for share in scorer.ownership(board).ravel()]
             if query.ownership:
@@ -580,6 +626,20 @@ class Analyst:
                 for told in answer["moveInfos"]:
                     told["ownership"] = owners
         return answer
+
+
+def _hashes(board: Board) -> tuple[str, str]:
+    """Of stones, player and forbidden ko; and one that is the same for all positions that turn or mirror into this one."""
+    from gopolicy import symmetry
+
+    size, ko = board.size, board.ko_point
+    stones = board.stones()
+    views = []
+    for k in range(symmetry.COUNT):
+        where = PASS if ko is None else symmetry.point(ko, k, size)
+        told = f"{size} {board.to_play} {where} ".encode() + symmetry.apply(stones, k).tobytes()
+        views.append(hashlib.blake2b(told, digest_size=16).hexdigest().upper())
+    return views[0], min(views)
 
 
 def read_query(query: Mapping[str, Any]) -> Query:
@@ -597,32 +657,36 @@ def read_query(query: Mapping[str, Any]) -> Query:
         raise QueryError(str(error), "rules") from None
     if "whiteHandicapBonus" in query:  # beside the rules it comes before theirs
         try:
-            rules = rules_from(rules.described() | {"whiteHandicapBonus": query["whiteHandicapBonus"]})
+            bonus = rules_from({"whiteHandicapBonus": query["whiteHandicapBonus"]}).bonus
         except GoPolicyError as error:
             raise QueryError(str(error), "whiteHandicapBonus") from None
+        rules = replace(rules, bonus=bonus)
     komi = query.get("komi", 7.5 if rules.scoring == "AREA" else 6.5)
     if type(komi) not in (int, float) or not abs(komi) <= MAX_KOMI:
         raise QueryError(f"komi is a number from -{MAX_KOMI:g} to {MAX_KOMI:g}", "komi")
     turns = _whole_numbers(query, "analyzeTurns", 0, len(moves))
     turns = [len(moves)] if turns is None else turns
-    priorities = _whole_numbers(query, "priorities", -(10**9), 10**9)
-    priority = _whole(query, "priority", -(10**9), 10**9, 0)
+    priorities = _whole_numbers(query, "priorities", -(2**62), 2**62)
+    priority = _whole(query, "priority", -(2**62), 2**62, 0)
     if priorities is not None and len(priorities) != len(turns):
         raise QueryError("priorities need as many numbers as analyzeTurns", "priorities")
+    by_turn = dict(sorted(zip(turns, priorities or [priority] * len(turns), strict=True)))  # each turn is answered once
     settings = query.get("overrideSettings", {})
     if not isinstance(settings, dict):
         raise QueryError("overrideSettings is an object", "overrideSettings")
-    perspective = settings.get("reportAnalysisWinratesAs", "BLACK")
-    if perspective not in ("BLACK", "WHITE", "SIDETOMOVE"):
+    told = str(settings.get("reportAnalysisWinratesAs", "BLACK")).lower()
+    if told not in (*COLOURS, "sidetomove"):
         raise QueryError("reportAnalysisWinratesAs is BLACK, WHITE or SIDETOMOVE", "overrideSettings")
+    # Without a move and without a word on it a game with handicap begins with White.
+    first = moves[0][0] if moves else WHITE if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else BLACK
     return Query(
         id=query["id"],
         size=size,
         stones=stones,
         moves=moves,
-        to_play=_colour(query["initialPlayer"], "initialPlayer") if "initialPlayer" in query else moves[0][0] if moves else BLACK,
-        turns=tuple(turns),
-        priorities=tuple(priorities or [priority] * len(turns)),
+        to_play=_colour(query["initialPlayer"], "initialPlayer") if "initialPlayer" in query else first,
+        turns=tuple(by_turn),
+        priorities=tuple(by_turn.values()),
         rules=rules,
         komi=float(komi),
         wanted=Wanted(
@@ -633,7 +697,7 @@ def read_query(query: Mapping[str, Any]) -> Query:
         policy=_flag(query, "includePolicy"),
         ownership=_flag(query, "includeOwnership"),
         moves_ownership=_flag(query, "includeMovesOwnership"),
-        perspective=perspective,
+        perspective=COLOURS.get(told),
     )
 
 
@@ -670,6 +734,11 @@ def _colour(told: object, name: str) -> int:
 
 
 def _point(told: object, size: int, name: str) -> int:
+    """Of a vertex, or of column and row from the top left corner, as "(0,13)"."""
+    told_pair = re.fullmatch(r"\((\d{1,2}),(\d{1,2})\)", told) if isinstance(told, str) else None
+    column, row = map(int, told_pair.groups()) if told_pair else (size, size)
+    if column < size and row < size:
+        return row * size + column
     try:
         return point_from_gtp(told if isinstance(told, str) else "", size)
     except GoPolicyError:
@@ -718,7 +787,8 @@ def serve(analyst: Analyst, stdin: BinaryIO, stdout: BinaryIO) -> None:
 
     def send(answers: Iterable[dict[str, Any]]) -> None:
         for answer in answers:
-            stdout.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+            # Some clients do not parse, but look for the last number or for rootInfo: KataGo's keys are sorted.
+            stdout.write(json.dumps(answer, separators=(",", ":"), sort_keys=True).encode() + b"\n")
         stdout.flush()
 
     def take() -> None:

@@ -50,17 +50,18 @@ _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
 _HURRY = 0.5  # seconds for a move below which the network is asked once, and no winrate is looked for
 _KGS_TIMES = {"none": 0, "absolute": 1, "canadian": 3, "byoyomi": 3}  # how many numbers follow
-# Keys of an analysis that are true or false; the first two have an effect.
+# Keys of an analysis that are true or false; the first three have an effect.
 _SWITCHES = {
     "ownership",
+    "movesOwnership",
     "rootInfo",
     "ownershipStdev",
-    "movesOwnership",
     "movesOwnershipStdev",
     "pvVisits",
     "pvEdgeVisits",
     "noResultValue",
 }
+_OWNERSHIP = {"ownership", "movesOwnership"}
 _GOGUI_COMMANDS = (
     "gfx/Likeliest Moves/gopolicy-moves %m",
     "cboard/Heat Map/gopolicy-heat_map %m",
@@ -545,7 +546,7 @@ class Engine:
         is all, but that it waits for the playouts where it is to tell the ownership.
         """
         asked = self._asked(arguments)
-        return self._reports(self._analysis(asked), asked, line, patient="ownership" in asked.switches and not self.quiet(0.0))
+        return self._reports(self._analysis(asked), asked, line, patient=bool(asked.switches & _OWNERSHIP) and not self.quiet(0.0))
 
     def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str], patient: bool) -> Iterator[str]:
         if not patient:
@@ -582,20 +583,29 @@ class Engine:
         """KataGo's form: fractions, and what else it is asked for."""
         winrate, lead = analysis.seen_by(asked.colour)
         value = f"utility {2 * winrate - 1:.6f} winrate {winrate:.6f} scoreMean {lead:.3f} scoreStdev 0.0 scoreLead {lead:.3f}"
+        owners = ""
+        if asked.switches & _OWNERSHIP and analysis.scorer is not None:
+            shares = analysis.scorer.ownership(analysis.board).ravel() * asked.colour
+            owners = " ".join(f"{round(share, 4) + 0.0:.4f}" for share in shares.tolist())
+        each = f" movesOwnership {owners}" if owners and "movesOwnership" in asked.switches else ""
         infos = [
             f"info move {point_to_gtp(move.point, analysis.board.size)} visits {move.visits} {value} scoreSelfplay {lead:.3f} "
-            f"prior {move.prior:.6f} lcb {winrate:.6f} utilityLcb {2 * winrate - 1:.6f} order {move.order} {_pv(analysis, move.pv)}"
+            f"prior {move.prior:.6f} lcb {winrate:.6f} utilityLcb {2 * winrate - 1:.6f} order {move.order} {_pv(analysis, move.pv)}{each}"
             for move in analysis.moves
         ]
         if "rootInfo" in asked.switches:
             infos.append(f"rootInfo visits {asked.wanted.visits} {value}")
-        if "ownership" in asked.switches and analysis.scorer is not None:
-            owners = analysis.scorer.ownership(analysis.board).ravel() * asked.colour
-            infos.append("ownership " + " ".join(f"{round(share, 4) + 0.0:.4f}" for share in owners.tolist()))
+        if owners and "ownership" in asked.switches:
+            infos.append(f"ownership {owners}")
         return " ".join(infos)
 
     def raw_network(self, arguments: Sequence[str]) -> str:
-        """``kata-raw-nn``: what the network says of the position as it lies, of a symmetry of it (0 to 7), or of all eight in turn."""
+        """``kata-raw-nn``: what the network says of the position as it lies, of a symmetry of it (0 to 7), or of all eight in turn.
+
+        Winrate, lead and ownership are the scorer's, the same for all symmetries; without one 0.5, 0 and 0, which says: not known.
+        """
+        import numpy as np
+
         from gopolicy import symmetry
 
         which = arguments[0].lower() if arguments else "all"
@@ -604,6 +614,14 @@ class Engine:
             raise GtpError("syntax error")
         board = self._turn_of(self.board.to_play)
         legal = board.legal_mask()
+        white, lead, owners = 0.5, 0.0, np.zeros((board.size, board.size), dtype=np.float32)
+        if self.scorer is not None:
+            scorer, komi, rules = self.scorer(), self.rules.komi(board, self.komi), self.rules.scoring.lower()
+            black = scorer.winrate(board, komi, rules)
+            white = 0.5 if black is None else 1 - black
+            lead, owners = 0.0 - scorer.expected_lead(board, komi, rules), 0.0 - scorer.ownership(board)
+        value = f"whiteWin {white:.6f}\nwhiteLoss {1 - white:.6f}\nnoResult 0.000000\nwhiteLead {lead:.3f}\nwhiteScoreSelfplay {lead:.3f}"
+        ownership = "\n".join(" ".join(f"{share:.7f}" for share in row) for row in owners.tolist())
         blocks = []
         for k in told:
             probs = symmetry.apply(self.policy().probabilities(_turned(as_seen(board), k)), int(symmetry.INVERSE[k]))
@@ -611,7 +629,7 @@ class Engine:
                 " ".join(f"{prob:.6f}" if ok else "NAN" for prob, ok in zip(*row, strict=True)) for row in zip(probs, legal, strict=True)
             ]
             passing = 0.0 if legal.any() else 1.0
-            blocks.append("\n".join([f"symmetry {k}", "policy", *rows, f"policyPass {passing:.6f}"]))
+            blocks.append("\n".join([f"symmetry {k}", value, "policy", *rows, f"policyPass {passing:.6f}", "whiteOwnership", ownership]))
         return "\n" + "\n".join(blocks)
 
     def heatmap(self, arguments: Sequence[str]) -> str:

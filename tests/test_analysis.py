@@ -50,6 +50,9 @@ class Scores:
     def winrate(self, board, komi, rules, stop=None):
         return 0.7
 
+    def worth_playing(self, board, probs, komi, rules, stop=None):
+        return board.legal_mask()
+
 
 def board_of(size: int, vertices: str) -> Board:
     board = Board(size)
@@ -161,13 +164,9 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
         None,
         ["chinese"],
         {"ko": "NONE"},
-        {"tax": "ALL"},
-        {"hasButton": True},
         {"whiteHandicapBonus": "N-2"},
         {"whiteHandicapBonus": ["N"]},
         "{",
-        "koSIMPLEscoreAREAtaxALLsui0",
-        "koSIMPLEscoreAREAtaxNONEsui0button1",
     ],
 )
 def test_rules_that_are_not_known(told):
@@ -187,7 +186,8 @@ def test_rules_that_are_not_known(told):
         ("koSIMPLEscoreTERRITORYtaxSEEKsui0".replace("SEEK", "SEKI"), analysis.NAMED_RULES["japanese"]),
         ("koSITUATIONALscoreAREAtaxNONEsui1button0whbN-1", analysis.NAMED_RULES["aga"]),
         ("koPOSITIONALscoreAREAtaxNONEsui1whbN", analysis.NAMED_RULES["chinese-ogs"]),
-        ("koSIMPLEscoreAREAtaxNONEsui0whb0", analysis.NAMED_RULES["stone-scoring"]),
+        ("koSIMPLEscoreAREAtaxALLsui0whb0", analysis.NAMED_RULES["stone-scoring"]),
+        ("koPOSITIONALscoreAREAtaxNONEsui1button1whbN-1", analysis.NAMED_RULES["aga-button"]),
         ('{"ko": "SIMPLE", "scoring": "AREA", "whiteHandicapBonus": "N"}', analysis.NAMED_RULES["chinese"]),
         ('{"whiteHandicapBonus": 0}', analysis.Rules()),
     ],
@@ -195,7 +195,25 @@ def test_rules_that_are_not_known(told):
 def test_forms_of_rules(told, rules):
     """As KataGo's documentation of ``kata-set-rules`` and of its JSON engine writes them."""
     assert analysis.rules_from(told) == rules
+    assert analysis.rules_from(told).uncounted == rules.uncounted
     assert analysis.rules_from(rules.described()) == rules
+
+
+@pytest.mark.parametrize(
+    ("told", "left_out"),
+    [
+        ("stone_scoring", ["the tax on groups"]),
+        ("ancient-territory", ["the tax on groups"]),
+        ("aga-button", ["the half point for the button"]),
+        # As programs send KataGo's object in place of the name.
+        ({"scoring": "AREA", "ko": "SIMPLE", "tax": "ALL", "hasButton": True}, ["the tax on groups", "the half point for the button"]),
+        ({"scoring": "TERRITORY", "ko": "SIMPLE", "tax": "SEKI"}, []),
+    ],
+)
+def test_what_the_score_leaves_out_is_a_warning(told, left_out):
+    answers = ask(analyst_of(), **query_of(rules=told))
+    assert [answer["warning"] for answer in answers[:-1]] == [f"{part} is not counted here" for part in left_out]
+    assert "rootInfo" in answers[-1]
 
 
 @pytest.mark.parametrize(("name", "bonus"), [("chinese", 4), ("aga", 3), ("japanese", 0), ("tromp-taylor", 0)])
@@ -339,7 +357,109 @@ def test_a_query_of_katrain():
     assert len(moves[0]["pv"]) == 10
 
 
-@pytest.mark.parametrize(("perspective", "winrates"), [("BLACK", [0.7, 0.7]), ("WHITE", [0.3, 0.3]), ("SIDETOMOVE", [0.7, 0.3])])
+class Settled(Scores):
+    """Only a move at the points told gains something."""
+
+    def __init__(self, *worth):
+        self.worth = worth
+
+    def worth_playing(self, board, probs, komi, rules, stop=None):
+        mask = np.zeros((board.size, board.size), dtype=bool)
+        mask.flat[points(board.size, " ".join(self.worth))] = True
+        return mask
+
+
+def test_who_has_nothing_to_gain_passes():
+    """As ``genmove`` does: KaTrain's players take the first candidate, or look whether the pass is likely."""
+    (answer,) = ask(analyst_of(scorer=Settled), **query_of(includePolicy=True))
+    assert [(move["move"], move["visits"], move["pv"]) for move in answer["moveInfos"]] == [("pass", 10_000, ["pass"])]
+    assert answer["policy"] == [0.0] * 81 + [1.0]
+    (answer,) = ask(analyst_of(scorer=lambda: Settled("C9", "E5")), **query_of(includePolicy=True))
+    assert [move["move"] for move in answer["moveInfos"]] == ["C9"], "E5 is no candidate: its share is too small"
+    assert answer["policy"][81] == 0
+    assert answer["policy"][0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "vertices", "found"),
+    [
+        ("avoidMoves", ["pass"], "A9"),
+        ("avoidMoves", ["A9"], "pass"),
+        ("allowMoves", ["E5", "E6"], "E6"),
+        ("allowMoves", ["E5", "pass"], "pass"),
+    ],
+)
+def test_a_pass_can_be_avoided_too(name, vertices, found):
+    restriction = [{"player": "B", "moves": vertices, "untilDepth": 1}]
+    (answer,) = ask(analyst_of(scorer=Settled), **query_of(**{name: restriction}))
+    assert answer["moveInfos"][0]["move"] == found
+
+
+def test_something_is_spent_on_the_best_move():
+    """LizzieYzy, which asks for two visits, drops a position whose moves have none."""
+
+    class Even(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            return np.full((board.size, board.size), 1 / board.size**2, dtype=np.float32)
+
+    (answer,) = ask(Analyst(Even), **query_of(maxVisits=2))
+    assert [(move["order"], move["visits"], move["edgeVisits"]) for move in answer["moveInfos"]] == [(0, 1, 1)]
+
+
+def test_who_begins_when_nobody_says_so():
+    """KataGo's ``initialPlayer``: White where there are handicap stones, else Black, and before both who moves first."""
+    for stones, moves, player in (
+        ([], [], "B"),
+        ([["B", "C3"]], [], "B"),
+        ([["B", "C3"], ["B", "G7"]], [], "W"),
+        ([["B", "C3"], ["B", "G7"], ["W", "G3"]], [], "B"),
+        ([["B", "C3"], ["B", "G7"]], [["B", "E5"]], "B"),
+    ):
+        (answer,) = ask(analyst_of(), **query_of(initialStones=stones, moves=moves, analyzeTurns=[0]))
+        assert answer["rootInfo"]["currentPlayer"] == player
+
+
+def test_a_turn_before_an_illegal_move():
+    """A suicide, which Tromp and Taylor's rules allow and this board does not."""
+    moves = [["B", "A2"], ["W", "E5"], ["B", "B1"], ["W", "A1"], ["B", "E6"]]
+    *answers, last = ask(analyst_of(), **query_of(moves=moves, rules="tromp-taylor", analyzeTurns=[0, 3]))
+    assert [answer["turnNumber"] for answer in [*answers, last]] == [0, 3]
+    (answer,) = ask(analyst_of(), **query_of(moves=moves, rules="tromp-taylor"))
+    assert answer["error"].startswith("Illegal move 3: A1")
+
+
+def test_points_as_numbers():
+    """KataGo's documentation: column and row of a point, from the top left corner."""
+    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "(0,8)"], ["W", "(8,0)"]], includePolicy=True))
+    assert [point for point, prob in enumerate(answer["policy"]) if prob == -1] == points(9, "J9 A1")
+    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "(0,9)"]]))
+    assert answer["field"] == "moves"
+
+
+def test_hashes_of_positions():
+    """The same position has the same, however it came about; turned ones share the second."""
+
+    def hashes(vertices, **changes):
+        moves = [["BW"[i % 2], vertex] for i, vertex in enumerate(vertices.split())]
+        (answer,) = ask(analyst_of(), **query_of(moves=moves, **changes))
+        return answer["rootInfo"]["thisHash"], answer["rootInfo"]["symHash"]
+
+    here = hashes("C3 G7 C7 E5")
+    assert hashes("C7 G7 C3 E5") == here
+    turned = hashes("G3 C7 G7 E5")
+    assert turned[0] != here[0]
+    assert turned[1] == here[1]
+    other = hashes("C3 G7 C7 E4")
+    assert not set(other) & {*here, *turned}
+    assert not set(hashes("C3 G7 C7 E5 pass")) & set(here)  # Black passed: it is White's turn
+    ko = "C5 D5 B4 E4 C3 D3 A1 C4 D4"
+    assert hashes(ko) != hashes(f"{ko} pass pass"), "White may not retake, and then may"
+
+
+@pytest.mark.parametrize(
+    ("perspective", "winrates"),
+    [("BLACK", [0.7, 0.7]), ("WHITE", [0.3, 0.3]), ("SIDETOMOVE", [0.7, 0.3]), ("sideToMove", [0.7, 0.3]), ("w", [0.3, 0.3])],
+)
 def test_perspectives(perspective, winrates):
     settings = {"reportAnalysisWinratesAs": perspective}
     query = query_of(moves=[["B", "C3"]], analyzeTurns=[0, 1], includeOwnership=True, overrideSettings=settings)
@@ -359,7 +479,9 @@ def test_turns_and_priorities():
         (answer,) = analyst.work()
         order.append((answer["id"], answer["turnNumber"]))
         assert answer["rootInfo"]["currentPlayer"] == "BW"[answer["turnNumber"] % 2]
-    assert order == [("last", 1), ("first", 3), ("q", 0), ("q", 3), ("q", 1), ("last", 2)]
+    assert order == [("last", 1), ("first", 3), ("q", 0), ("q", 1), ("q", 3), ("last", 2)]
+    answers = ask(analyst, **query_of(moves=moves, analyzeTurns=[2, 0, 2], priority=2**61))
+    assert [answer["turnNumber"] for answer in answers] == [0, 2], "a turn is answered once"
 
 
 def test_avoided_and_allowed_moves():

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -420,7 +421,7 @@ def test_rules():
     ):
         assert tell(engine, name) == ["="]
         assert (told()["scoring"], told()["ko"]) == (scoring, ko)
-    for wrong in ("chess", '{"scoring": "STONES"}', '{"hasButton": true}', '{"ko": 3}'):
+    for wrong in ("chess", '{"scoring": "STONES"}', '{"whiteHandicapBonus": 7}', '{"ko": 3}'):
         before = state(engine)
         assert tell(engine, f"kata-set-rules {wrong}")[0].startswith("? ")
         assert state(engine) == before
@@ -680,6 +681,8 @@ def test_what_the_scorer_knows_is_told_from_the_players_view():
         assert float(dict(zip(words[::2], words[1::2], strict=True))["winrate"]) == winrate
         assert [float(share) for share in owners.split()][::24] == [first, -first]
         assert len(owners.split()) == 25
+        (answer,) = tell(engine, f"kata-analyze {colour} 50 movesOwnership true")
+        assert [told.split(" info ")[0] for told in answer.split(" movesOwnership ")[1:]] == [owners] * answer.count("info move")
         _, at_once, later = tell(engine, f"lz-analyze {colour} 50")[0].split("\n")
         assert [{move["winrate"] for move in infos(line)} for line in (at_once, later)] == [{"5000"}, {str(round(10_000 * winrate))}]
 
@@ -708,6 +711,41 @@ def test_raw_network():
     assert parts[0] == pytest.approx(policy.probabilities(Board(9)).ravel(), abs=2e-6)
     assert not np.allclose(parts[0], parts[1], atol=1e-4)
     assert tell(engine, "kata-raw-nn 5")[0] == "=\nsymmetry " + blocks[5].rstrip("\n")
+
+
+def raw_fields(text: str) -> dict[str, list[float]]:
+    """A block of ``kata-raw-nn`` as LizGoban reads it: a word is a field, numbers belong to the field before them."""
+    fields: dict[str, list[float]] = {}
+    name = ""
+    for word in text.lstrip("=").split():
+        if re.fullmatch(r"[-.0-9]+|NAN", word):
+            fields[name].append(float(word))
+        else:
+            name = word
+            fields[name] = []
+    return fields
+
+
+def test_raw_network_tells_what_the_scorer_knows():
+    """From White's view, as KataGo does."""
+    engine = engine_of(Prefers("D4"), scorer=lambda: Scores(lead=6.5, winrate=0.8))
+    tell(engine, "boardsize 5")
+    fields = raw_fields(tell(engine, "kata-raw-nn 3")[0])
+    assert (fields["symmetry"], fields["whiteWin"], fields["whiteLoss"], fields["noResult"]) == ([3.0], [0.2], [0.8], [0.0])
+    assert fields["whiteLead"] == fields["whiteScoreSelfplay"] == [-6.5]
+    assert fields["whiteOwnership"] == pytest.approx(np.linspace(-1, 1, 25), abs=1e-6)
+    assert len(fields["policy"]) == 25
+    unknown = raw_fields(tell(engine_of(Prefers("D4")), "kata-raw-nn 0")[0])
+    assert (unknown["whiteWin"], unknown["whiteLead"], unknown["whiteOwnership"]) == ([0.5], [0.0], [0.0] * 361)
+
+
+def test_an_analysis_passes_where_genmove_does():
+    engine = engine_of(Prefers("D4", "Q16"), scorer=lambda: Scores(passes=True))
+    first, last = tell(engine, "kata-analyze b 50")[0].split("\n")[1:]
+    assert infos(first)[0]["move"] == "D4"  # before the scorer has been asked
+    assert [(move["move"], move["visits"]) for move in infos(last)] == [("pass", "10000")]
+    line, move = tell(engine, "kata-genmove_analyze b")[0].split("\n")[1:]
+    assert (infos(line)[0]["move"], move) == ("pass", "play pass")
 
 
 def test_raw_network_turns_the_board_and_its_answer():
