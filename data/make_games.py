@@ -19,6 +19,7 @@ import sys
 import tarfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -114,7 +115,10 @@ def main() -> int:
             print(f"{str(stop) or 'stopped'}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
             return 1
     write_archive(wanted.values(), args.out)
-    shutil.rmtree(work)
+    for path in wanted.values():
+        path.unlink()
+    with suppress(OSError):  # games of other seeds are in it
+        work.rmdir()
     print(f"{args.out}: {args.games} games, {args.out.stat().st_size} bytes", file=sys.stderr)
     return 0
 

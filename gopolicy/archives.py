@@ -126,7 +126,7 @@ def _content(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> 
     elif magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         yield from _zip(file, label, suffixes, most)
     elif magic.startswith(b"7z\xbc\xaf\x27\x1c"):
-        yield from _sevenzip(file, label, suffixes)
+        yield from _sevenzip(file, label, suffixes, most)
     elif _is_tar(magic):
         yield from _tar(_Metered(file), label, suffixes)
     elif _has_suffix(label, suffixes) and not _is_archive(label):
@@ -331,17 +331,18 @@ def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: i
                         data = member.read(MEMBER_LIMIT + 1)
                 except Exception as error:  # see _file; the other members can still be read
                     yield Refused(name, _why(error))
+                    most -= min(info.file_size, MEMBER_LIMIT + 1)  # it may have been unpacked as far as that
                 else:
                     yield _member(name, data)
                     most -= len(data)
-                    if most < 0:  # entries may share their data
-                        raise GamesError(_TOO_MUCH)
+                if most < 0:  # entries may share their data
+                    raise GamesError(_TOO_MUCH)
 
 
 # ---------------------------------------------------------------------------------------------------------------- 7z
 
 
-def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: int) -> Iterator[Item]:
     """The members of a 7z archive.
 
     py7zr pushes what it unpacks into an object it asks a factory for; a solid archive can only be unpacked in one go. So
@@ -367,6 +368,8 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) ->
                     wanted.add(name)
         if not wanted:
             return
+        if sum(entry.uncompressed for entry in archive.files) > most:  # what is not wanted is unpacked with the rest
+            raise GamesError(_TOO_MUCH)
         if max(_dictionaries(archive), default=0) > XZ_MEMORY:
             raise MemoryError
         batches: queue.Queue[list[Item] | BaseException | None] = queue.Queue(maxsize=2)
@@ -400,13 +403,14 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) ->
 
 
 def _dictionaries(archive: Any) -> Iterator[int]:
-    """The sizes that LZMA and LZMA2 in a 7z archive declare, which is the memory they may take (7-Zip's 7zFormat.txt and Methods.txt)."""
-    for folder in archive.header.main_streams.unpackinfo.folders:
+    """The memory that LZMA, LZMA2 and PPMd in a 7z archive declare (7-Zip's 7zFormat.txt and Methods.txt)."""
+    streams = archive.header.main_streams  # None where all files are empty
+    for folder in streams.unpackinfo.folders if streams else ():
         for coder in folder.coders:
             method, properties = coder["method"], coder["properties"] or b""
             if method == b"\x21" and properties:
                 yield (2 | properties[0] & 1) << (properties[0] // 2 + 11)
-            elif method == b"\x03\x01\x01" and len(properties) >= 5:
+            elif method in (b"\x03\x01\x01", b"\x03\x04\x01") and len(properties) >= 5:
                 yield int.from_bytes(properties[1:5], "little")
 
 

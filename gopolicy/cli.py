@@ -96,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     name = f"gopolicy {command}" if command else "gopolicy"
+    if sys.stderr is None:  # closed with `2>&-`: what has to be said goes nowhere, and nothing fails for it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process)
     write_any_name()
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)

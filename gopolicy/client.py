@@ -19,18 +19,13 @@ class EngineError(GoPolicyError):
 
 
 def words_of(command: str) -> list[str]:
-    """A command line's words. On Windows backslashes belong to paths, and only ``"`` quotes. Raises ValueError for a quote that is not
-    closed."""
+    """A command line's words, which ``errors.quoted`` writes. On Windows backslashes belong to paths, and only ``"`` quotes. Raises
+    ValueError for a quote that is not closed."""
     if os.name == "posix":
         return shlex.split(command)
     if command.count('"') % 2:
         raise ValueError("No closing quotation")
     return [word.replace('"', "") for word in re.findall(r'(?:[^\s"]|"[^"]*")+', command)]
-
-
-def quoted(word: str) -> str:
-    """The word in a command line for ``words_of``."""
-    return shlex.quote(word) if os.name == "posix" else f'"{word}"'
 
 
 class Engine:

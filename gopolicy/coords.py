@@ -54,7 +54,7 @@ def check_colour(colour: Any) -> int:
 
 
 def colour_name(colour: int) -> str:
-    return {BLACK: "black", WHITE: "white"}[colour]
+    return {BLACK: "black", WHITE: "white"}[check_colour(colour)]
 
 
 def point_from_gtp(vertex: str, size: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+import shlex
 from typing import Any
 
 
@@ -23,6 +25,11 @@ def whole_number(value: Any, what: str, least: int, most: int | None = None) -> 
     if number is None or number < least or (most is not None and number > most):
         raise UsageError(f"{what} is {value!r}, expected a whole number, {least} " + ("or more" if most is None else f"to {most}"))
     return number
+
+
+def quoted(word: str) -> str:
+    """The word as it stands in a command line, for a sentence that names a command. On Windows only ``"`` quotes."""
+    return shlex.quote(word) if os.name == "posix" else f'"{word}"'
 
 
 class Interrupted(Exception):

@@ -16,10 +16,13 @@ import datetime
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import re
+import secrets
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -305,6 +308,19 @@ def _chunks(paths: list[Path], sources: list[str], size: int = 1 << 20) -> Itera
         yield chunk
 
 
+def _begin_reading() -> None:
+    """In a process that reads: the one that started it decides when it ends, and it ends with it, however that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _ordered(
     chunks: Iterable[list[tuple[int, str, bytes | str]]], chosen: Filter, illegal: Illegal, processes: int
 ) -> Iterator[list[Outcome]]:
@@ -314,7 +330,7 @@ def _ordered(
             yield _read_chunk(chunk, chosen, illegal)
         return
     # Windows can wait for no more than 61. Ctrl-C reaches all processes: this one tells the others.
-    with ProcessPoolExecutor(min(processes, 61), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(min(processes, 61), initializer=_begin_reading) as pool:
         ahead: list[Future[list[Outcome]]] = []
         try:
             for chunk in chunks:
@@ -450,8 +466,12 @@ def write_sections(out: Path, sections: dict[str, npt.NDArray[Any]], about: dict
 @contextmanager
 def _part(out: Path) -> Iterator[Path]:
     """A new, empty file beside ``out``, gone at the end unless it was moved. Raises GamesError for what the disk refuses meanwhile."""
-    place = out.resolve()
-    part = place.with_name(f".{place.name}.part")  # hidden: what a kill leaves makes no run folder a used one
+    try:
+        place = out.resolve()
+    except (OSError, RuntimeError):  # Python below 3.13 raises the second
+        raise GamesError(f"{out} cannot be written: it is a link that leads to itself") from None
+    # Hidden: what a kill leaves makes no run folder a used one. A name of its own: two may write the same set at once.
+    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
         part.touch()
         yield part

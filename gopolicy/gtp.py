@@ -908,7 +908,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "             as: /home/me/gopolicy/gtp_engine.py --symmetries 8\n"
         "  commands   none\n"
         "Where the GUI has one field, write both into it, with a blank between. The working folder does not matter.\n"
-        "What goes wrong stands in the GUI's engine log, on lines that begin with `gopolicy:`, or `error:` for an option.\n"
+        "What goes wrong stands in the GUI's engine log, on lines that begin with `gopolicy:`, or have `error:` for an option.\n"
         "docs/sabaki.md shows every step in Sabaki, docs/ogs.md how to let it play on OGS."
     )
     add_policy_arguments(parser)

@@ -42,7 +42,7 @@ from gopolicy.board import (
     take_back,
 )
 from gopolicy.compiled import compiled
-from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, check_colour
 from gopolicy.errors import GoPolicyError, Interrupted, UsageError
 from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
@@ -678,7 +678,7 @@ def worth_playing(
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
     quite sure about is worth playing then.
     """
-    colour = board.to_play if colour is None else colour
+    colour = check_colour(board.to_play if colour is None else colour)
     known, _ = proven(board)
     moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (known == EMPTY)
     stones = board.stones()
@@ -730,7 +730,7 @@ def is_lost(
 
     Never before there are as many moves, or stones set up, as a quarter of the board has points.
     """
-    colour = board.to_play if colour is None else colour
+    colour = check_colour(board.to_play if colour is None else colour)
     points = board.size**2
     if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False

@@ -992,7 +992,7 @@ _RANK = re.compile(
 _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
-_MARGIN = re.compile(r"([0-9]{1,6}(?![0-9])(?!\s*(?!1/2)[0-9]*\s*/))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
+_MARGIN = re.compile(r"([0-9]{1,6}(?![0-9])(?!\s*(?:¼|¾|(?!1/2)[0-9]*\s*/)))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
 _WON = re.compile(
     r"(black|white|b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|([黑黒白])番?(.*)", re.IGNORECASE | re.DOTALL
 )
@@ -1033,7 +1033,7 @@ def _komi(text: str, rules: str, server: str) -> float:
         komi += part
         if part in (0.25, 0.75) and (fraction or (chinese and 2 < komi < 4)):
             komi *= 2
-    return math.nan if komi > 400 else -komi if sign == "-" else komi
+    return math.nan if komi > 400 else -komi if sign == "-" and komi else komi
 
 
 @lru_cache(1024)
@@ -1120,6 +1120,6 @@ def write_sgf(record: GameRecord) -> str:
             root.append(ident + "".join(points))
     if record.to_play == WHITE:
         root.append("PL[W]")
-    moves = [f";{'B' if colour == BLACK else 'W'}[{point_to_sgf(point, size)}]" for colour, point in record.moves]
+    moves = [f";{colour_name(colour)[0].upper()}[{point_to_sgf(point, size)}]" for colour, point in record.moves]
     lines = ["".join(moves[first : first + 10]) for first in range(0, len(moves), 10)]
     return "\n".join(["(;" + "\n".join(root), *lines]) + ")\n"

@@ -34,7 +34,6 @@ import hashlib
 import json
 import math
 import os
-import shlex
 import signal
 import sys
 import time
@@ -54,7 +53,7 @@ from torch import Tensor, nn
 
 from gopolicy import metrics, policy, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
-from gopolicy.errors import GoPolicyError, UsageError
+from gopolicy.errors import GoPolicyError, UsageError, quoted
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames
 from gopolicy.muon import Muon
@@ -387,7 +386,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if isinstance(error, TrainingError):
             raise
         start = path.with_name(WEIGHTS)
-        other = f"; a new run can start from its weights, with --init {shlex.quote(str(start))}" if start.is_file() else ""
+        other = f"; a new run can start from its weights, with --init {quoted(str(start))}" if start.is_file() else ""
         raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error}){other}") from error
 
 
@@ -644,7 +643,7 @@ def train(
             metrics.draw(out)
             line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out}")
             if stop and build is None:
-                say(f"to go on: gopolicy train --out {shlex.quote(str(out))} --resume")
+                say(f"to go on: gopolicy train --out {quoted(str(out))} --resume")
     return status
 
 
@@ -748,7 +747,7 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
         if (out / WEIGHTS).is_file():
             raise TrainingError(
                 f"{out} has weights, but no {CHECKPOINT} to go on from: start a new run, with another --out, from these weights "
-                f"with --init {shlex.quote(str(out / WEIGHTS))}"
+                f"with --init {quoted(str(out / WEIGHTS))}"
             )
         if (out / "metrics.jsonl").is_file():  # killed before the first checkpoint
             return _checked(TrainingConfig(**given)), None
@@ -757,12 +756,13 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
     old = checkpoint.config
     for name, value in given.items():
         before = getattr(old, name)
-        moved = name == "teacher" and value and before  # another file: whether it holds the same weights is for ``run`` to see
+        # Another file of a teacher: whether it holds the same weights is for ``run`` to see, where the checkpoint has the digest.
+        moved = name == "teacher" and value and before and "teacher_digest" in checkpoint.facts
         if name not in MAY_CHANGE and value != before and not moved:
             raise TrainingError(
                 f"{out} was started with {_flag(name)} {before if before != '' else repr('')}, and cannot go on with "
                 f"{value if value != '' else repr('')}; leave the option out, or start a new run from these weights with "
-                f"--init {shlex.quote(str(out / WEIGHTS))}"
+                f"--init {quoted(str(out / WEIGHTS))}"
             )
     checkpoint.config = dataclasses.replace(old, **given)
     return checkpoint.config, checkpoint
@@ -835,7 +835,7 @@ def run(args: argparse.Namespace) -> int:
                 if "teacher_digest" in checkpoint.facts and checkpoint.facts["teacher_digest"] != facts["teacher_digest"]:
                     raise TrainingError(
                         f"--teacher {config.teacher} is not the network that has taught the run in {out} so far: name that one, or start "
-                        f"a new run from these weights with --init {shlex.quote(str(out / WEIGHTS))}"
+                        f"a new run from these weights with --init {quoted(str(out / WEIGHTS))}"
                     )
                 started = checkpoint.facts.get("init", "random weights")
                 if args.init and args.init != started:

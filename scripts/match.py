@@ -53,9 +53,9 @@ from tqdm import tqdm
 from gopolicy import symmetry
 from gopolicy.board import Board
 from gopolicy.cli import write_any_name
-from gopolicy.client import quoted, words_of
+from gopolicy.client import words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, quoted
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines

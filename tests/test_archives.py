@@ -318,6 +318,23 @@ def test_few_bytes_that_stand_for_many(tmp_path: Path, name: str, monkeypatch: p
     assert f"{path}/last.sgf" in read(path)[0]
 
 
+def test_damaged_entries_of_a_zip_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a checksum is wrong is known only when all has been unpacked."""
+    monkeypatch.setattr(archives, "SPARE", 0)
+    whole = bytearray(zip_bytes({f"{number}.sgf": bytes(2**21) for number in range(4)}))
+    at = 0
+    while (at := whole.find(b"PK\x01\x02", at)) >= 0:
+        whole[at + 16] ^= 1  # of the CRC
+        at += 4
+    path = tmp_path / "a.zip"
+    path.write_bytes(whole)
+    monkeypatch.setattr(archives, "UNPACKED", 2**22 // path.stat().st_size)
+    found, refused = read(path)
+    assert found == {}
+    assert ["CRC" in item.reason for item in refused] == [True, True, False]
+    assert "times its own size" in refused[-1].reason
+
+
 def test_xz_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "game.sgf.xz"
     path.write_bytes(lzma.compress(b"(;)"))
@@ -328,13 +345,34 @@ def test_xz_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_7z_that_wants_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.7z"
-    for method in (py7zr.FILTER_LZMA2, py7zr.FILTER_LZMA):
-        with py7zr.SevenZipFile(path, "w", filters=[{"id": method, "dict_size": 2**24}]) as archive:
+    ppmd = {"id": py7zr.FILTER_PPMD, "order": 6, "mem": 24}
+    for method in ({"id": py7zr.FILTER_LZMA2, "dict_size": 2**24}, {"id": py7zr.FILTER_LZMA, "dict_size": 2**24}, ppmd):
+        with py7zr.SevenZipFile(path, "w", filters=[method]) as archive:
             archive.writestr(b"(;)", "a.sgf")
         monkeypatch.setattr(archives, "XZ_MEMORY", 2**24)
         assert read(path) == ({f"{path}/a.sgf": b"(;)"}, [])
         monkeypatch.setattr(archives, "XZ_MEMORY", 2**24 - 1)
         assert read(path) == ({}, [Refused(str(path), "it cannot be read to its end: unpacking it takes too much memory")])
+
+
+def test_7z_of_empty_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.7z"
+    path.write_bytes(sevenzip_bytes({"a.sgf": b"", "b.sgf": b""}))
+    assert read(path) == ({f"{path}/a.sgf": b"", f"{path}/b.sgf": b""}, [])
+
+
+def test_few_bytes_of_7z_that_stand_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that nobody wants are unpacked with the others, so nothing of such an archive is."""
+    monkeypatch.setattr(archives, "SPARE", 0)
+    path = tmp_path / "a.7z"
+    path.write_bytes(sevenzip_bytes({"notes.txt": bytes(2**22), "a.sgf": b"(;)"}))
+    monkeypatch.setattr(archives, "UNPACKED", 2**22 // path.stat().st_size)
+    found, refused = read(path)
+    assert found == {}
+    assert [item.name for item in refused] == [str(path)]
+    assert "times its own size" in refused[0].reason
+    monkeypatch.setattr(archives, "UNPACKED", 100_000)
+    assert read(path)[0] == {f"{path}/a.sgf": b"(;)"}
 
 
 def test_encrypted_7z(tmp_path: Path) -> None:

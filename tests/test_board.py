@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from sgfmill.boards import Board as SgfmillBoard
 
+from gopolicy import draw
 from gopolicy.board import Board, first_illegal
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
 from gopolicy.errors import GoPolicyError, IllegalMoveError
 from gopolicy.features import encode
+from gopolicy.sgf import GameRecord, write_sgf
 from tests.diagrams import RULES, Diagram
 from tests.reference import Position, ReferenceBoard, follow, own_games, random_game
 
@@ -336,6 +338,9 @@ def test_what_is_no_colour_is_refused(colour: Any) -> None:
     board.to_play = colour
     with pytest.raises(GoPolicyError, match="is no colour"):
         encode(board)
+    for tell in (lambda: draw.board_text(board), lambda: write_sgf(GameRecord(size=5, moves=((colour, 3),)))):
+        with pytest.raises(GoPolicyError, match="is no colour"):
+            tell()
     if colour != EMPTY:  # which takes a stone off
         with pytest.raises(GoPolicyError, match="is no colour"):
             board.set_up([(colour, 3)])

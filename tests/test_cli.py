@@ -224,6 +224,13 @@ def test_without_standard_output(archive: Path, tmp_path: Path, monkeypatch: pyt
     assert cli.main(["pack", str(archive), "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
 
 
+def test_without_standard_error(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)  # as after `2>&-`
+    assert cli.main(["pack", str(archive), "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
+    assert cli.main(["pack", str(tmp_path / "nowhere"), "--out", str(tmp_path / "h.gpk")]) == 1
+    sys.stderr.close()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_ctrl_c_ends_cleanly_and_keeps_what_was_done(archive: Path, tmp_path: Path) -> None:
     games, run = tmp_path / "games.gpk", tmp_path / "run"

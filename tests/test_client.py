@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from gopolicy.client import Engine, EngineError, quoted, words_of
+from gopolicy.client import Engine, EngineError, words_of
+from gopolicy.errors import quoted
 
 # A program that answers its one command with what stands in its argument, and then waits or goes.
 PROGRAM = "import sys,time; sys.stdin.readline(); sys.stdout.buffer.write(eval(sys.argv[1])); sys.stdout.flush(); "

@@ -7,7 +7,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +246,56 @@ def test_what_cannot_be_written_is_said_before_a_game_is_read(tmp_path: Path, mo
     monkeypatch.setattr(games, "_read_chunk", None)
     with pytest.raises(GamesError, match=r"g\.gpk cannot be written: No such file or directory"):
         pack([source], tmp_path / "g.gpk")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
+def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "g.gpk").symlink_to("g.gpk")
+    with pytest.raises(GamesError, match=r"g\.gpk cannot be written: .*link"):
+        pack([write(tmp_path / "in", [record(1)])], tmp_path / "g.gpk")
+
+
+def test_two_may_write_the_same_set_at_once(tmp_path: Path) -> None:
+    source, nothing = write(tmp_path / "in", [record(1)]), tmp_path / "nothing"
+    nothing.mkdir()
+    with games._part(tmp_path / "g.gpk") as part:
+        with pytest.raises(GamesError, match="there is no SGF game"):
+            pack([nothing], tmp_path / "g.gpk")
+        assert part.exists()
+        assert pack([source], tmp_path / "g.gpk").kept == 1
+        assert part.exists()
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_processes_that_read_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    """However it was ended: nobody would ever end them."""
+    write(tmp_path / "in", [record(1)])
+    code = f"""
+import multiprocessing, os, signal
+from gopolicy import games
+def killed(roots, sources):
+    yield from chunks_of(roots, sources)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+chunks_of, games._chunks = games._chunks, killed
+games.pack([{str(tmp_path / "in")!r}], {str(tmp_path / "g.gpk")!r}, processes=2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGTERM
+    children = [int(word) for word in done.stdout.split()]
+    assert children
+    deadline = time.monotonic() + 20
+    while left := [child for child in children if is_alive(child)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_games_are_numbered_from_nought(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import gopolicy
 from gopolicy import scoring, symmetry
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp
-from gopolicy.errors import Interrupted, UsageError
+from gopolicy.errors import GoPolicyError, Interrupted, UsageError
 from gopolicy.sgf import read_sgf
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -682,6 +682,8 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
         board.play(PASS)
         board.play(PASS)
     assert scoring.is_lost(Uniform(), board, 0.5, colour=BLACK)
+    with pytest.raises(GoPolicyError, match="2 is no colour"):
+        scoring.is_lost(Uniform(), board, 0.5, colour=2)
     assert not scoring.is_lost(Uniform(), board, 0.5, colour=WHITE)
     assert not scoring.is_lost(Uniform(), board, -22.5, colour=BLACK), "lost, but not by much"
     assert scoring.is_lost(Uniform(), board, -80, colour=WHITE)

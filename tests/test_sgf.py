@@ -446,6 +446,7 @@ def fact(properties: str) -> GameRecord:
     [
         ("KM[6.5]", 6.5),
         ("KM[0]", 0),
+        ("KM[-0]", 0),
         ("KM[-100.00]", -100),
         ("KM[100.00]", 100),
         ("KM[7,5]", 7.5),
@@ -482,6 +483,7 @@ def fact(properties: str) -> GameRecord:
 )
 def test_komi(properties: str, komi: float) -> None:
     assert fact(properties).komi == pytest.approx(komi, nan_ok=True)
+    assert not str(fact(properties).komi).startswith("-0.0"), "there is no negative zero of points"
 
 
 @pytest.mark.parametrize(
@@ -590,7 +592,15 @@ def test_dates(text: str, date: str) -> None:
             ("Black+R", "B+R"),
             ("White+3.5", "W+3.5"),
         ],
-        *[("B+3 3/4", "B+"), ("W+13 3/4", "W+"), ("B+3/4", "B+"), ("B+13 1/2", "B+13.5")],
+        *[
+            ("B+3¾", "B+"),
+            ("W+3 ¼", "W+"),
+            ("B+3½", "B+3.5"),
+            ("B+3 3/4", "B+"),
+            ("W+13 3/4", "W+"),
+            ("B+3/4", "B+"),
+            ("B+13 1/2", "B+13.5"),
+        ],
         *[("", ""), ("X+", ""), ("a good game", ""), ("Both lost", "Void")],
     ],
 )

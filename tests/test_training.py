@@ -461,6 +461,13 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
         run_command("--out", run, "--resume", "--teacher", "", "--steps=2")
     assert run_command("--out", run, "--resume", "--teacher", str(tmp_path / "1.safetensors"), "--steps=2") == 0  # it has moved
     assert run_command("--out", run, "--resume", "--steps=3") == 0
+    older = tmp_path / "older"  # of a version that did not note the digest: a name is all there is to compare
+    shutil.copytree(run, older)
+    checkpoint = training.load_checkpoint(older / training.CHECKPOINT)
+    del checkpoint.facts["teacher_digest"]
+    training.save_checkpoint(older / training.CHECKPOINT, checkpoint)
+    with pytest.raises(TrainingError, match=r"was started with --teacher .*1\.safetensors, and cannot go on with playouts"):
+        run_command("--out", str(older), "--resume", "--teacher", "playouts", "--steps=4")
     untaught = str(tmp_path / "untaught")
     assert run_command(source, "--out", untaught, *options, "--steps=1") == 0
     with pytest.raises(TrainingError, match="was started with --teacher '', and cannot go on with playouts"):
