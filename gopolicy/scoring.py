@@ -53,6 +53,7 @@ GLANCE = 16  # the same for a move: doubt is enough to play on
 LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
 FEW = 10  # unsettled points: with more of them, a round of playouts tells enough
 MANY = 30  # unsettled points after two playouts: with more of them the end is not near
+DAME = 5  # points that an open region has at most which is nobody's territory
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
@@ -242,8 +243,9 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     """Whether a legal move gives away its chain for nothing: in atari without a capture, and in a shape that, once captured, leaves
     room for two eyes.
 
-    What is left, a throw-in or a nakade, may be good: up to three stones, four around a square or in a T, the bulky five and the cross,
-    the rabbity six.
+    What is left, a throw-in or a nakade, may be good: up to three stones, four around a square, in a T or bent around a corner, the
+    bulky five and the cross, the rabbity six. Four stones and more are a nakade only where nothing else is left to the chains around
+    them; where one has another liberty, a seki would be given away.
     """
     journal.top = 0
     taken = play(state, journal, cell, colour)
@@ -253,23 +255,32 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     if away and stones <= 6:
         pairs = 0  # of neighbouring stones
         most = 0  # neighbours of one stone
+        bent = False  # around a corner
+        breathes = False  # a chain beside it has another liberty
         s = int64(cell)
         while True:
             degree = 0
+            edges = 0
             for d in range(4):
-                degree += state.colour[neighbour(state, s, d)] == colour
+                q = neighbour(state, s, d)
+                c = state.colour[q]
+                degree += c == colour
+                edges += c == BORDER
+                breathes = breathes or (c == -colour and state.libs[state.head[q]] > 1)
             pairs += degree
             most = max(most, degree)
+            bent = bent or (degree == 2 and edges == 2)
             s = int64(state.next[s])
             if s == cell:
                 break
         pairs //= 2
         if stones == 4:
-            away = pairs != 4 and most != 3
+            away = pairs != 4 and most != 3 and not bent
         elif stones == 5:
             away = pairs != 5 and most != 4
         else:
             away = pairs != 6 or most != 4
+        away = away or breathes
     take_back(state, journal)
     return away
 
@@ -498,17 +509,17 @@ class Judgement:
     owner: npt.NDArray[np.int8]  # whose each point is by area; 0: nobody's
     open: npt.NDArray[np.bool_]  # empty points of regions with living stones of both colours around, without the liberties of a seki
     no_territory: npt.NDArray[np.bool_]  # points that count for nobody where only territory counts: those of sekis
-    scores: npt.NDArray[np.int64]  # (K,): Black's area less White's at the end of each playout
+    ends: npt.NDArray[np.int8]  # (K, N, N): whose each point is at the end of each playout
 
     def lead(self, komi: float = 0.0, *, rules: Rules = "area") -> float:
         """Black's points less White's and komi.
 
         ``area`` counts living stones and the points they surround (Chinese rules); ``territory`` counts the empty points and dead stones
-        surrounded by one side, but none of a seki, and the prisoners: captured stones and dead ones (Japanese rules).
+        surrounded by one side, but none of a seki and no dame, and the prisoners: captured stones and dead ones (Japanese rules).
         """
         if _known(rules) == "area":
             return float(self.owner.sum(dtype=np.int64)) - komi
-        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory
+        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory & ~self.dame
         territory = self.owner[counted].sum(dtype=np.int64)
         dead = -self.stones[self.dead].sum(dtype=np.int64)
         return float(territory + dead + self.captures[BLACK] - self.captures[WHITE]) - komi
@@ -518,9 +529,7 @@ class Judgement:
 
         In an opening ``lead`` would give whole sides of the board to whoever has them in five playouts of eight: it is off by 100 points.
         """
-        if np.count_nonzero(self.unsettled) <= NEAR_END * self.unsettled.size:
-            return self.lead(komi, rules=rules)
-        return float(np.mean(self.scores)) - komi - _more_by_area(self.stones, self.captures, rules)
+        return self.lead(komi, rules=rules) if self.near_end else float(np.mean(self.margins(komi, rules=rules)))
 
     def chains(self, status: Status) -> list[list[int]]:
         """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
@@ -528,6 +537,19 @@ class Judgement:
         around = _around(len(self.stones))
         found = [chain for colour in (BLACK, WHITE) for chain in _connected((chosen & (self.stones == colour)).ravel(), around)]
         return sorted(found)
+
+    @property
+    def dame(self) -> npt.NDArray[np.bool_]:
+        """(N, N) bool: the points of small open regions. By area somebody gets them, and playouts show who; they are nobody's territory."""
+        found = np.zeros(self.open.size, dtype=np.bool_)
+        for region in _connected(self.open.ravel(), _around(len(self.open))):
+            found[region] = len(region) <= DAME
+        return found.reshape(self.open.shape)
+
+    @property
+    def near_end(self) -> bool:
+        """Whether little is ``unsettled``."""
+        return bool(np.count_nonzero(self.unsettled) <= NEAR_END * self.unsettled.size)
 
     @property
     def unsettled(self) -> npt.NDArray[np.bool_]:
@@ -549,10 +571,31 @@ class Judgement:
             found |= near | (_spread(near) & free)
         return found
 
+    def margins(self, komi: float, *, rules: Rules = "area") -> npt.NDArray[np.float64]:
+        """(K,): by how many points Black wins each playout."""
+        scores = self.ends.sum(axis=(1, 2), dtype=np.int64)
+        return np.asarray(scores - komi - _more_by_area(self.stones, self.captures, rules), dtype=np.float64)
+
     def win_share(self, komi: float, *, rules: Rules = "area") -> float:
         """The share of the playouts that Black wins, a draw being half a win."""
-        needed = komi + _more_by_area(self.stones, self.captures, rules)
-        return float(np.mean((np.sign(self.scores - needed) + 1) / 2))
+        return _share(self.margins(komi, rules=rules))
+
+    def expected_win_share(self, komi: float, *, rules: Rules = "area") -> float:
+        """The same as far as it goes together with ``expected_lead``: near the end by ``lead``, and by the playouts for what is unsettled.
+
+        A playout makes mistakes all over the board, which in the mean change nothing and in a close game its winner.
+        """
+        if not self.near_end:
+            return self.win_share(komi, rules=rules)
+        weak = (self.stones != EMPTY) & (np.abs(self.ownership) < SETTLED) & ~self.seki
+        turning = self.unsettled | weak
+        if _known(rules) == "territory":
+            turning &= ~self.dame
+        return _share(self.lead(komi, rules=rules) + (self.ends - self.owner)[:, turning].sum(axis=1, dtype=np.int64))
+
+
+def _share(margins: npt.NDArray[np.float64]) -> float:
+    return float(np.mean((np.sign(margins) + 1) / 2))
 
 
 def _more_by_area(stones: npt.NDArray[np.int8], captures: dict[int, int], rules: Rules) -> int:
@@ -621,7 +664,7 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
         if len(colours) == 1:
             owner[region] = colours.pop()
             walled.append((region, walls))
-        else:
+        elif colours:  # an empty board is nobody's
             mixed[region] = empty[region]
     owner[mixed] = np.where(np.abs(own[mixed]) >= CLEAR, np.sign(own[mixed]), 0)
 
@@ -654,7 +697,7 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
         owner=owner.astype(np.int8).reshape(grid),
         open=(mixed & ~liberties).reshape(grid),
         no_territory=no_territory.reshape(grid),
-        scores=ends.sum(axis=1, dtype=np.int64),
+        ends=owners,
     )
 
 
@@ -671,8 +714,8 @@ def worth_playing(
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
     ``probs`` (N, N) are those of the player's moves, by default the policy's. As long as the end is not near all legal moves count that
-    fill no own true eye and are in nobody's proven territory. The end is near when the opponent has just passed, and when the board is
-    full enough, the player not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
+    fill no own true eye and are in nobody's proven territory. The end is near when the board is full enough or the opponent has just
+    passed, the player is not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
     that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
     there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
@@ -697,8 +740,8 @@ def worth_playing(
         black = judgement.win_share(komi, rules=rules)
         return (black if colour == BLACK else 1 - black) >= CHANCE
 
-    near = passed or np.count_nonzero(moves) <= MANY
-    if not near and probs[moves].max() >= CERTAIN:
+    near = bool(np.count_nonzero(moves) <= MANY or (passed and np.count_nonzero(stones) >= LATE * stones.size))
+    if not near and not passed and probs[moves].max() >= CERTAIN:
         return moves
     first_choice = np.where(moves, probs, -1).argmax()
     for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
@@ -828,8 +871,8 @@ class PlayoutScorer:
         """
         with self._until(stop):
             judgement = self.judgement(board)
-        count = len(judgement.scores)
-        return (judgement.win_share(komi, rules=_known(rules)) * count + 1) / (count + 2)
+        count = len(judgement.ends)
+        return (judgement.expected_win_share(komi, rules=_known(rules)) * count + 1) / (count + 2)
 
 
 def _known(rules: str) -> Rules:

@@ -72,6 +72,7 @@ class GameRecord:
     setup: tuple[Stone, ...] = ()  # (colour, point), the stones before the first move, in the order of the points
     to_play: int = BLACK  # who plays first
     moves: tuple[Stone, ...] = ()  # (colour, point or PASS); the same colour may come twice in a row
+    rules: str = ""  # as RU says: "Japanese", "Chinese", "AGA" …
     server: str = ""  # "KGS", "Fox", "Tygem", "OGS", "IGS" …; "" where the file carries no mark
     name: str = ""  # where it came from
 
@@ -832,6 +833,7 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         setup=setup,
         to_play=to_play,
         moves=tuple(moves),
+        rules=_text(facts.get(b"RU", b"")),
         server=server,
         name=name,
     )
@@ -1108,6 +1110,7 @@ def write_sgf(record: GameRecord) -> str:
         "BR": record.ranks[0],
         "WR": record.ranks[1],
         "KM": "" if math.isnan(record.komi) else str(float(record.komi)),  # with a point: 375 would mean 7.5
+        "RU": record.rules,
         "HA": str(record.handicap) if record.handicap else "",
         "RE": record.result,
         "DT": record.date,

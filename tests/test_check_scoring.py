@@ -27,9 +27,7 @@ def test_against_recorded_results(tmp_path: Path) -> None:
         (tmp_path / f"{name}.sgf").write_text(GAME.format(result, PASSES))
     done = run(tmp_path, "--recorded", "--json", "--log", str(tmp_path / "log.jsonl"))
     told = json.loads(done.stdout)
-    assert {name: told[name] for name in ("games", "area_near", "area_same", "same_winner", "either_near")} == {
-        "games": 2, "area_near": 1, "area_same": 1, "same_winner": 1, "either_near": 1,
-    }  # fmt: skip
+    assert [told[name] for name in ("games", "near", "same", "same_winner")] == [2, 1, 1, 1]
     assert done.returncode == 1, "half of the scores are not nine tenths"
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {Path(line["game"]).stem: line["referee"] for line in logged} == {"right": 0.5, "wrong": -20.5}
@@ -37,12 +35,24 @@ def test_against_recorded_results(tmp_path: Path) -> None:
     assert run(tmp_path, "--recorded").returncode == 0
 
 
+def test_recorded_results_go_by_the_games_rules(tmp_path: Path) -> None:
+    """Black has two stones of handicap: by area 28 points to 21, and two more for White; by territory 19 to 14."""
+    head = "(;GM[1]FF[4]SZ[7]KM[0.5]RU[{}]RE[{}]HA[2]AB[aa][ab]"
+    handicap = head + "".join(f";W[e{row}];B[d{row}]" for row in "abcdefg") + "{};W[];B[])"
+    for rules, result in {"Chinese": "B+4.5", "Japanese": "B+4.5", "Nihon": "B+6.5"}.items():
+        (tmp_path / f"{rules}.sgf").write_text(handicap.format(rules, result, ";W[];B[]" * 45))
+    done = run(tmp_path, "--recorded", "--json", "--log", str(tmp_path / "log.jsonl"))
+    assert json.loads(done.stdout)["same"] == 3
+    logged = {Path(line["game"]).stem: line for line in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())}
+    assert {name: line["rules"] for name, line in logged.items()} == {"Chinese": "area", "Japanese": "territory", "Nihon": "area"}
+
+
 @pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
 def test_against_gnu_go(tmp_path: Path) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("", ""))
     (tmp_path / "large.sgf").write_text(GAME.format("", "").replace("SZ[7]", "SZ[21]"))
     told = json.loads(run(tmp_path, "--json").stdout)
-    assert (told["games"], told["area_same"], told["stones"], told["stones_same"]) == (1, 1, 14, 14)
+    assert (told["games"], told["same"], told["stones"], told["stones_same"]) == (1, 1, 14, 14)
 
 
 def test_where_nothing_can_be_compared(tmp_path: Path) -> None:

@@ -437,6 +437,97 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     assert not asked.is_lost(lost, 0.5, "area", lambda: True)
 
 
+def test_dame_are_nobodys_territory() -> None:
+    """Two columns of them: by area whoever gets them in most playouts, by territory no one. A wide open border is no dame."""
+    board = Board(7)
+    board.setup(black=[f"B{row}" for row in range(1, 8)] + ["C7"], white=[f"F{row}" for row in range(1, 8)] + ["E7"])
+    board.setup(black=["C1", "C2", "D2", "D4", "C4"], white=["E1", "E2", "E4"])
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :5] = BLACK
+    ends[:, board.stones() == WHITE] = WHITE
+    judgement = scoring.judge_playouts(board, ends)
+    small = [point_from_gtp(vertex, 7) for vertex in ("D1", "C3", "D3", "E3")]
+    wide = [point_from_gtp(vertex, 7) for vertex in ("D7", "C6", "D6", "E6", "C5", "D5", "E5")]
+    assert np.flatnonzero(judgement.dame).tolist() == sorted(small)
+    assert np.flatnonzero(judgement.open).tolist() == sorted(small + wide)
+    black = int((board.stones() == BLACK).sum())
+    assert judgement.lead() == (7 + black + len(small) + len(wide)) - (7 + int((board.stones() == WHITE).sum()))
+    assert judgement.lead(rules="territory") == (7 + len(wide)) - 7
+
+
+# Where the recorded counts of games on KGS and the playouts' own mistakes had disagreed: the winrate follows the lead.
+@pytest.mark.parametrize("rules", ["area", "territory"])
+def test_winrate_and_lead_of_an_end_agree(rules: scoring.Rules) -> None:
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"D{row}" for row in range(1, 8)])
+    right = np.full((7, 7), WHITE, dtype=np.int8)
+    right[:, :3] = BLACK
+    ends = np.repeat(right[None], 8, axis=0)
+    for k in range(5):  # in each of five playouts White loses two other points, and with them, by the playouts, the game
+        ends[k, k, 5:] = BLACK
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.near_end
+    komi = judgement.lead(rules=rules) + 0.5
+    assert judgement.win_share(komi, rules=rules) == 5 / 8
+    assert judgement.expected_win_share(komi, rules=rules) == 0
+    assert judgement.expected_win_share(komi - 1, rules=rules) == 1
+    assert judgement.expected_win_share(komi - 0.5, rules=rules) == 0.5
+    ends[:4, 6, 5:] = BLACK  # what is unsettled goes on to decide
+    assert scoring.judge_playouts(board, ends).expected_win_share(komi, rules=rules) == 0.5
+
+
+# The inner stones of both sides at C1 and C2: whoever plays there is captured. Seven stones in seki, as GNU Go has it.
+SHARED = """
+    . X . X O . O . O
+    X X X X O O O O O
+    X X X X O O O O O
+    X X X X O O O O O
+    X X X O O O O O O
+    X X X O O O O O O
+    X o o x O O . O .
+    X o . x O O O O O
+    X o . x O . O O O
+"""
+# Bent four in the corner, Black has no move to lose and White no ko threat: White is dead, as GNU Go has it too.
+BENT_FOUR = """
+    . O . O . O . O .
+    O O O O O O O O O
+    O O O O O O O O O
+    O O O O O O O O O
+    X X X X X X X X X
+    o o X X X X X X X
+    . o X X X . X . X
+    X o o o X X X X X
+    X X . o X . X . X
+"""
+
+
+@pytest.mark.parametrize("weights", [None, "playouts", "default"])
+def test_a_seki_that_four_stones_would_end(weights: str | None) -> None:
+    policy = Uniform() if weights is None else gopolicy.load(weights, precision="float32")
+    board = board_of(SHARED)
+    judgement = scoring.judge(policy, board, playouts=8)
+    assert not judgement.dead.any()
+    assert np.array_equal(judgement.seki, at(SHARED, "xo"))
+    assert (judgement.lead(), judgement.lead(rules="territory")) == (-23, -3)
+    for colour in (BLACK, WHITE):
+        assert not scoring.worth_playing(policy, board, colour=colour).any()
+
+
+@pytest.mark.parametrize("weights", [None, "playouts", "default"])
+def test_bent_four_in_the_corner(weights: str | None) -> None:
+    policy = Uniform() if weights is None else gopolicy.load(weights, precision="float32")
+    judgement = scoring.judge(policy, board_of(BENT_FOUR), playouts=8)
+    assert np.array_equal(judgement.dead, at(BENT_FOUR, "o"))
+    assert not judgement.seki.any()
+    assert (judgement.lead(), judgement.lead(rules="territory")) == (9, 15)
+
+
+@pytest.mark.parametrize("size", [2, 7, 19, 25])
+def test_an_empty_board_is_nobodys(size: int) -> None:
+    assert scoring.PlayoutScorer(Uniform()).final_score(Board(size), 7.5, "area") == -7.5
+
+
 def test_other_words_for_rules_are_refused() -> None:
     """Neither Chinese nor Japanese rules are taken for the others."""
     board = Board(5)
