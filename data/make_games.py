@@ -27,6 +27,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy.client import Engine, EngineError
+from gopolicy.process import checked
 
 SIZE = 19
 KOMI = 7.5
@@ -81,10 +82,10 @@ def write_archive(games: Iterable[Path], out: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", type=int, default=200)
-    parser.add_argument("--level", type=int, default=1, help="GNU Go's level, 1 to 10")
+    parser.add_argument("--games", type=checked(int, lambda n: n >= 1, "1 or more"), default=200)
+    parser.add_argument("--level", type=checked(int, lambda n: 1 <= n <= 10, "1 to 10"), default=1, help="GNU Go's level, 1 to 10")
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=checked(int, lambda n: n >= 1, "1 or more"), default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gnugo-selfplay.tar.gz"))
     parser.add_argument("--gnugo", default=shutil.which("gnugo") or "/usr/games/gnugo", help="the program")
     args = parser.parse_args()

@@ -12,8 +12,9 @@ takes moves back instead of copying boards.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -536,7 +537,7 @@ def first_illegal(size: int, setup: Sequence[tuple[int, int]], moves: Sequence[t
     return -1 if end == count else end
 
 
-Move = str | int | tuple[int, int]
+Move = str | SupportsIndex | tuple[SupportsIndex, SupportsIndex]
 
 
 class Board:
@@ -598,11 +599,15 @@ class Board:
                 raise GoPolicyError(f"{move!r} is no point: expected (row, column)")
             row, column = (whole_number(line, f"a line of {move!r}", 0, size - 1) for line in move)
             return row * size + column
-        if isinstance(move, bool) or not isinstance(move, int | np.integer):
+        try:
+            number = None if isinstance(move, bool) else operator.index(move)
+        except TypeError:
+            number = None
+        if number is None:
             raise GoPolicyError(f"{move!r} is no move: expected a vertex as 'D4', a pair (row, column), a point from 0, or PASS")
-        if move != PASS and not 0 <= move < size * size:
-            raise GoPolicyError(f"{move} is no point of a {size}x{size} board: points are 0 to {size * size - 1}, {PASS} is a pass")
-        return int(move)
+        if number != PASS and not 0 <= number < size * size:
+            raise GoPolicyError(f"{number} is no point of a {size}x{size} board: points are 0 to {size * size - 1}, {PASS} is a pass")
+        return number
 
     def _why_illegal(self, point: int, colour: int) -> str | None:
         if point == PASS:
@@ -708,6 +713,9 @@ class Board:
         size = self.size
         cells: npt.NDArray[np.int8] = self.state["colour"][size + 1 : (size + 1) * (size + 1)]
         return cells.reshape(size, size + 1)[:, :size].copy()
+
+    def __copy__(self) -> Board:
+        return self.copy()
 
     def copy(self) -> Board:
         other = object.__new__(type(self))

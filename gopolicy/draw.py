@@ -164,10 +164,13 @@ def board_picture(
     title: str | None = None,
     played: int | None = None,
 ) -> None:
-    """Writes ``board_figure`` to a file: a PNG, unless its name ends otherwise (``.svg``, ``.pdf``)."""
+    """Writes ``board_figure`` to a file: a PNG, unless its name ends otherwise (``.svg``, ``.pdf``). Raises OSError where it cannot be
+    written."""
+    figure = board_figure(board, probabilities, title, played)
+    kind = Path(path).suffix[1:].lower()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box in its place is all that can be done
-        board_figure(board, probabilities, title, played).savefig(path, format=None if Path(path).suffix else "png")
+        figure.savefig(path, format=kind if kind in figure.canvas.get_supported_filetypes() else "png")
 
 
 def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title: str | None = None, played: int | None = None) -> Figure:

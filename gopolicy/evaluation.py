@@ -34,7 +34,7 @@ class Answers:
 
     game: npt.NDArray[np.int64]  # index in the packed set
     move_number: npt.NDArray[np.int64]  # 1 for the first move
-    rank: npt.NDArray[np.int64]  # of the played move among all points: 0 is the first choice
+    rank: npt.NDArray[np.int64]  # of the played move among all points, in top_k's order: 0 is the first choice
     cross_entropy: npt.NDArray[np.float64]  # -ln of the probability of the played move
     best_prob: npt.NDArray[np.float64]  # probability of the first choice
     mover: npt.NDArray[np.int8]  # colour of the played move
@@ -54,8 +54,10 @@ def answer(
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     for planes, targets, info in batches.fixed(packed, split, max_positions=max_positions, planes=player.planes, seed=seed):
         logs = player.log_probabilities(planes, symmetries)  # (B, N*N)
-        played = logs.gather(1, targets.to(player.device)[:, None])
-        rank = (logs > played).sum(dim=1)
+        place = targets.to(player.device)[:, None]
+        played = logs.gather(1, place)
+        # Of equally likely points, which the mean of turned views has on a board like the empty one, the first is the choice (top_k).
+        rank = (logs > played).sum(dim=1) + (logs == played).cumsum(dim=1).gather(1, place)[:, 0] - 1
         codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]
         mover = np.where(codes & games.WHITE_BIT, -1, 1).astype(np.int8)
         parts.append(
@@ -245,7 +247,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
     parser.add_argument(
         "--pictures",
-        type=Path,
+        type=games.named_path,
         metavar="DIR",
         help="draws calibration, accuracy by move number and rank, and the positions it gets most wrong",
     )

@@ -98,6 +98,8 @@ def rank_number(rank: str) -> int:
     if not match:
         return 0
     number = int(match[1])
+    if number == 0:
+        return 0
     return {"k": -min(number, 30), "d": min(number, 10), "p": 10 + min(number, 9)}[match[2]]
 
 
@@ -394,6 +396,7 @@ def pack(
             report.read += 1
             if len(outcome) == 3:
                 name, reason, sentence = outcome
+                sentence = sentence.removeprefix(f"{name}: ")
                 report.left_out[reason] += 1
                 report.refused.append((name, reason, sentence))
                 continue
@@ -422,7 +425,7 @@ def pack(
             raise GamesError(f"there is no SGF game in {', '.join(map(str, roots))}")
         told = [f"\n{name}: {sentence}" for name, _, sentence in report.refused if sentence]
         why = "".join(told[:REFUSED_SHOWN])
-        raise GamesError(f"no game was kept of {report.read} read, so nothing was written\n{report}{why}")
+        raise GamesError(f"no game was kept of {report.read} read\n{report}{why}")
     text = [name.encode() for name in players]
     sections: dict[str, npt.NDArray[Any]] = {
         "facts": np.array(facts, dtype=FACTS),

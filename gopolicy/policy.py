@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from gopolicy.errors import DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import PLANE_SETS, encode
 from gopolicy.network import PolicyNetwork, resolve_precision
 
+MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
 # A game of GNU Go against itself, of those in data/, up to its passes: positions from an opening to a full board.
 GAME = (
     "qdcpddqokccffddjpjpqqmepgqocpeiqgolqndqbenfqgrbdccdhncnbmboarcrbmacmhnhgbcjgiplgjqngphicjdfrirhljnjllnnpelfkcldldmcndkcjblffaoljbqdqcr"
@@ -57,7 +58,7 @@ class Candidate:
     prob: float
 
 
-def check_symmetries(symmetries: int) -> int:
+def check_symmetries(symmetries: SupportsIndex) -> int:
     """Returns the number of views of the board to average, 1 to 8; raises GoPolicyError for another."""
     return whole_number(symmetries, "the number of symmetries", 1, symmetry.COUNT)
 
@@ -102,7 +103,7 @@ class Policy:
         averaged: Tensor = probs.gather(2, back.expand(count, -1, -1)).mean(dim=1)
         return averaged.clamp_min(1e-30).log()
 
-    def probabilities_batch(self, boards: Sequence[Board], symmetries: int = 1) -> list[npt.NDArray[np.float32]]:
+    def probabilities_batch(self, boards: Sequence[Board], symmetries: SupportsIndex = 1) -> list[npt.NDArray[np.float32]]:
         """``probabilities`` for many boards of one size at once."""
         try:
             boards = list(boards)
@@ -117,7 +118,7 @@ class Policy:
         if len(sizes) > 1:
             raise GoPolicyError(f"boards of one size are wanted, not of {', '.join(map(str, sorted(sizes)))}")
         planes = torch.from_numpy(np.stack([encode(board, self.planes) for board in boards]))
-        logs = self.log_probabilities(planes, symmetries).cpu().numpy()  # (B, N*N)
+        logs = self.log_probabilities(planes, check_symmetries(symmetries)).cpu().numpy()  # (B, N*N)
         result = []
         for board, log in zip(boards, logs, strict=True):
             legal = board.legal_mask()
@@ -130,7 +131,7 @@ class Policy:
             result.append(probs)
         return result
 
-    def probabilities(self, board: Board, symmetries: int = 1) -> npt.NDArray[np.float32]:
+    def probabilities(self, board: Board, symmetries: SupportsIndex = 1) -> npt.NDArray[np.float32]:
         """(N, N) float32: how likely each point is the next move, 1 in sum over the legal points, 0 elsewhere.
 
         All zeros where no point is legal. A network trained for 19×19 answers for other sizes as far as it goes.
@@ -138,14 +139,14 @@ class Policy:
         """
         return self.probabilities_batch([board], symmetries)[0]
 
-    def top_k(self, board: Board, k: int = 5, symmetries: int = 1) -> list[Candidate]:
+    def top_k(self, board: Board, k: SupportsIndex = 5, symmetries: SupportsIndex = 1) -> list[Candidate]:
         """The ``k`` likeliest moves, best first; fewer where fewer are legal."""
         return self.top_k_batch([board], k, symmetries)[0]
 
-    def top_k_batch(self, boards: Sequence[Board], k: int = 5, symmetries: int = 1) -> list[list[Candidate]]:
+    def top_k_batch(self, boards: Sequence[Board], k: SupportsIndex = 5, symmetries: SupportsIndex = 1) -> list[list[Candidate]]:
         """``top_k`` for many boards of one size at once."""
-        k = whole_number(k, "k, how many moves are wanted,", 1)
-        return [_best(probs, k) for probs in self.probabilities_batch(boards, symmetries)]
+        count = whole_number(k, "k, how many moves are wanted,", 1)
+        return [_best(probs, count) for probs in self.probabilities_batch(boards, symmetries)]
 
 
 def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:
@@ -183,5 +184,5 @@ def load(
     """
     network, description = weights.load(weights_name)
     if threads is not None:
-        torch.set_num_threads(whole_number(threads, "the number of threads", 1))
+        torch.set_num_threads(whole_number(threads, "the number of threads", 1, MAX_THREADS))
     return Policy(network, description, choose_device(device), precision)

@@ -191,7 +191,10 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
         "another); auto takes bf16 where it is fast, else float32 (default: auto)",
     )
     parser.add_argument(
-        "--threads", type=checked(int, lambda n: n >= 1, "1 or more"), metavar="N", help="CPU threads of the network (default: one a core)"
+        "--threads",
+        type=checked(int, lambda n: 1 <= n <= 1024, "1 to 1024"),
+        metavar="N",
+        help="CPU threads of the network (default: one a core)",
     )
     parser.add_argument(
         "--symmetries",

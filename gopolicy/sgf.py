@@ -43,7 +43,7 @@ from sgfmill.sgf_grammar import escape_text, simpletext_value, tokenise
 
 from gopolicy.board import Board, first_illegal
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, colour_name, point_from_sgf, point_to_gtp, point_to_sgf
-from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageError
+from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageError, whole_number
 
 MAX_MOVES = 10_000  # the longest real games have about 600
 MAX_FACT = 500  # bytes of a name, a date …: what is longer is cut
@@ -92,8 +92,7 @@ class GameRecord:
 
         Raises GoPolicyError for other numbers.
         """
-        if not 1 <= number <= len(self.moves) + 1:
-            raise GoPolicyError(f"{self.name or 'the game'} has {len(self.moves)} moves: there is no position before move {number}")
+        number = whole_number(number, f"the number of a move of {self.name or 'the game'}", 1, len(self.moves) + 1)
         board = Board(self.size, superko=False)
         board.set_up(self.setup)
         board.to_play = self.to_play

@@ -38,7 +38,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -55,11 +55,11 @@ from gopolicy import metrics, policy, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
 from gopolicy.errors import GoPolicyError, UsageError, quoted
 from gopolicy.features import PLANE_SETS
-from gopolicy.games import PackedGames
+from gopolicy.games import PackedGames, named_path
 from gopolicy.muon import Muon
 from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, resolve_precision
 
-CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
+CHECKPOINT, WEIGHTS, LOCK = "checkpoint.safetensors", "weights.safetensors", ".lock"
 CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
@@ -105,6 +105,7 @@ class TrainingConfig:
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
+    augment: bool = _option(True, "turns and mirrors positions at random; a last phase without teaches which way round people begin")
     teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
     teacher_weight: float = _option(1.0, "the teacher's part of the target; what is left of 1 is the played move's")
     precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
@@ -707,7 +708,7 @@ def _flag(name: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gopolicy train``; ``run`` takes what they give."""
     parser.add_argument("games", nargs="?", metavar="GAMES", help="packed games (gopolicy pack); may be left out with --resume")
-    parser.add_argument("--out", required=True, metavar="RUN", help="run folder; new or empty, unless --resume")
+    parser.add_argument("--out", required=True, type=named_path, metavar="RUN", help="run folder; new or empty, unless --resume")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint; starts anew if RUN is empty")
     parser.add_argument(
         "--init", metavar="WEIGHTS", help="start from these weights, a file or those of the package by name, instead of random ones"
@@ -791,6 +792,26 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds the run folder against other processes for as long as this one lives. Raises TrainingError where another has it."""
+    with (out / LOCK).open("ab") as file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise TrainingError(f"another process trains in {out}: wait for its end, or take another --out") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
 def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: int) -> dict[str, Any]:
     """What a run tells of its games: the file, a digest that tells sets of games apart, the positions it trains on, a summary."""
     digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
@@ -816,13 +837,13 @@ def run(args: argparse.Namespace) -> int:
             raise OptionError(f"there is no run in {out} to go on with, and no packed games are given for a new one")
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
-    with Workers.start(config.device) as workers:
+    with ExitStack() as held, Workers.start(config.device) as workers:
         if config.batch_size % workers.world:
             raise TrainingError(
                 f"--batch-size {config.batch_size} cannot be split over {workers.world} processes; take a multiple of {workers.world}"
             )
         batches = Batches(
-            games, "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed, augment=True,
+            games, "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed, augment=config.augment,
             rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",
         )  # fmt: skip
         try:
@@ -848,6 +869,7 @@ def run(args: argparse.Namespace) -> int:
                     initial = initial.unfolded(planes[:UNFOLD_POSITIONS].float())
             if workers.first:  # the others have read the folder: no process comes here before all have
                 out.mkdir(parents=True, exist_ok=True)
+                held.enter_context(_alone(out))
                 for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
                     leftover.unlink(missing_ok=True)
 

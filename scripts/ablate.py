@@ -50,6 +50,7 @@ from torch import Tensor, nn  # noqa: E402
 from gopolicy import __version__, draw, evaluation, metrics, training, weights  # noqa: E402
 from gopolicy.batches import Batches, fixed  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
+from gopolicy.cli import write_any_name  # noqa: E402
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
 from gopolicy.errors import GoPolicyError, IllegalMoveError  # noqa: E402
 from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames  # noqa: E402
@@ -90,7 +91,6 @@ class Design:
     dense: int = 0  # hidden layers of a fully connected network, in place of the convolutional one
     dense_as: str = "weights"  # it has as many weights as the convolutional one, or as much arithmetic
     corners: bool = False  # learns in three corners alone, and is asked in the fourth (FOURTH)
-    augment: bool = True  # trained under random symmetries
     fraction: float = 1.0  # of the training games
     moves_of: str = "both"  # players of a training game: both, the winner, or the stronger one by rank
     games: str = ""  # packed games to train on, in place of those of the command; tested on the same as all others
@@ -564,7 +564,8 @@ class Run:
         """Tells trainings apart, seeds too: eight hexadecimal digits of all that decides the weights."""
         deciding = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in MAY_CHANGE or name == "steps"}
         design = {name: value for name, value in dataclasses.asdict(self.configuration.design).items() if name != "games"}
-        return hashlib.sha256(json.dumps([deciding, design, self.digest], sort_keys=True).encode()).hexdigest()[:8]
+        told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
     def folder(self, out: Path) -> Path:
         """Its run folder; one that a configuration of another name with the same settings has begun is gone on with."""
@@ -634,7 +635,7 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
     source = functools.partial(OneSide, moves_of=design.moves_of) if design.moves_of != "both" else Batches
     batches = (ThreeCorners if design.corners else source)(
         fewer(packed, design.fraction), "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed,
-        augment=design.augment, rank=workers.rank, world=workers.world, threads=config.batch_threads,
+        augment=config.augment, rank=workers.rank, world=workers.world, threads=config.batch_threads,
         pin_memory=workers.device.type == "cuda",
     )  # fmt: skip
     try:
@@ -651,8 +652,7 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
 
 
 class Asked(Policy):
-    """A trained network as evaluation asks it: not folded, as no variant knows how, and in float32, as rounded logits tie and evaluation
-    takes a tie with the played move for a right answer."""
+    """A trained network as evaluation asks it: not folded, as no variant knows how, and in float32, as rounded logits tie."""
 
     def __init__(self, network: nn.Module, planes: str, device: torch.device) -> None:
         self.description = {}
@@ -1222,6 +1222,7 @@ def chosen_sets(args: argparse.Namespace) -> dict[str, Set]:
 
 
 def main(arguments_: list[str] | None = None) -> int:
+    write_any_name()
     args = arguments().parse_args(arguments_)
     try:
         return run_command(args)

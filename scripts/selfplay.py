@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from gopolicy.client import Engine, EngineError, words_of  # noqa: E402
 from gopolicy.coords import MAX_SIZE, MIN_SIZE  # noqa: E402
 from gopolicy.errors import GoPolicyError  # noqa: E402
+from gopolicy.process import checked  # noqa: E402
 
 GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
 
@@ -96,7 +97,12 @@ def main() -> int:
     parser.add_argument("--games", type=int, default=100, metavar="N")
     parser.add_argument("--size", type=int, default=19, help="lines of the board (default: 19)")
     parser.add_argument("--engine", help="its command line (default: gtp_engine.py --weights playouts --temperature 1 --seed 1)")
-    parser.add_argument("--limit", type=int, metavar="M", help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)")
+    parser.add_argument(
+        "--limit",
+        type=checked(int, lambda n: n >= 1, "1 or more"),
+        metavar="M",
+        help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)",
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for every game")
     args = parser.parse_args()
     default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "playouts", "--temperature", "1", "--seed", "1", "--threads", "1"]
@@ -110,7 +116,7 @@ def main() -> int:
         parser.error(f"{args.engine!r} is no command line: {error}")
     if not command:
         parser.error("the command line of the engine is empty")
-    limit = args.limit or round(420 * args.size**2 / 361)
+    limit = round(420 * args.size**2 / 361) if args.limit is None else args.limit
     games: list[Game] = []
     log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None
     engine = Engine(command)

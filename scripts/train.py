@@ -40,9 +40,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> int:
-    from gopolicy import games, training
+    from gopolicy import cli, games, training
     from gopolicy.errors import GoPolicyError, UsageError
 
+    cli.write_any_name()  # signs in texts of help that the terminal lacks
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", nargs="*", type=games.named_path, metavar="ARCHIVE", help="archives of games; none with --resume")
     games.add_filter_arguments(parser.add_argument_group("which games are packed"))

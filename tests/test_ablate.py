@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,25 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("a finished run was trained again"))
     assert run(*command) == 0
     assert (out / ablate.LINES).read_bytes() == written
+
+
+def test_another_teacher_is_another_run(packed_file: Path, tmp_path: Path) -> None:
+    """Under the same name: what the first taught is not taken for what the second teaches."""
+    out, teacher = tmp_path / "out", tmp_path / "teacher.safetensors"
+    chosen = own(tmp_path / "own.json", {"name": "taught", "planes": "alphago4", "teacher": str(teacher)})
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        weights.save(teacher, PolicyNetwork(TrainingConfig(planes="alphago4", filters=4, layers=2).network()), {})
+        assert run(packed_file, "--out", out, "--file", chosen, "--positions", "32") == 0
+    assert len(list(out.glob("taught-seed1-*"))) == 2
+
+
+@pytest.mark.parametrize("script", ["train.py", "ablate.py"])
+def test_help_where_signs_are_missing(script: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script), "--help"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xd7" in done.stdout
 
 
 def test_equal_arithmetic(packed_file: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from typing import Any
@@ -345,6 +346,15 @@ def test_what_is_no_colour_is_refused(colour: Any) -> None:
         with pytest.raises(GoPolicyError, match="is no colour"):
             board.set_up([(colour, 3)])
     assert not board.stones().any()
+
+
+def test_a_copy_is_a_board_of_its_own() -> None:
+    board = Board(9)
+    board.play("E5")
+    for other in (copy.copy(board), copy.deepcopy(board), board.copy()):
+        other.play("C3")
+        assert (len(board.moves), int((board.stones() != EMPTY).sum()), board.to_play) == (1, 1, WHITE)
+        assert (len(other.moves), int((other.stones() != EMPTY).sum()), other.to_play) == (2, 2, BLACK)
 
 
 def test_first_illegal_names_the_first_bad_move() -> None:

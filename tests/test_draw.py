@@ -218,6 +218,9 @@ def test_a_picture_on_disk(tmp_path):
     assert pixels.std() > 0.05
     assert (tmp_path / "no ending").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     draw.board_picture(Board(9), tmp_path / "a.svg")
+    for name in ("Lee vs. Wang", "move57.v2", "a.PNG"):
+        draw.board_picture(Board(9), tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
 
 

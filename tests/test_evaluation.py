@@ -12,7 +12,7 @@ import torch
 
 from gopolicy import cli, draw, evaluation, policy, weights
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, PASS
+from gopolicy.coords import BLACK, PASS, point_to_gtp
 from gopolicy.errors import GoPolicyError
 from gopolicy.evaluation import Answers, figures, half_interval
 from gopolicy.games import PackedGames, pack
@@ -56,6 +56,25 @@ def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) ->
     assert found["top1"] == pytest.approx(top1 / 300, abs=1e-4)
     assert found["top5"] == pytest.approx(top5 / 300, abs=1e-4)
     assert found["cross_entropy"] == pytest.approx(cross_entropy / 300, abs=1e-4)
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_the_first_choice_is_that_of_top_k(games_file: Path, player: Policy, symmetries: int) -> None:
+    """Also where the mean of eight views makes all corners equally likely: a tie is no right answer."""
+    packed = PackedGames.open(games_file)
+    answers = evaluation.answer(player, packed, "train", symmetries=symmetries, max_positions=2000)
+    checked = ties = 0
+    for game, number, rank in zip(answers.game, answers.move_number, answers.rank, strict=True):
+        if number == 1:  # all points are legal, as evaluation takes them
+            board = packed.record(int(game)).position(int(number))
+            point = packed.record(int(game)).moves[number - 1][1]
+            found = [candidate.move for candidate in player.top_k(board, k=361, symmetries=symmetries)]
+            probs = player.probabilities(board, symmetries=symmetries).ravel()
+            assert found.index(point_to_gtp(point, 19)) == rank
+            ties += int((probs == probs[point]).sum() > 1)
+            checked += 1
+    assert checked >= 3
+    assert (ties > 0) == (symmetries == 8)
 
 
 def test_the_interval_covers_what_it_should() -> None:

@@ -189,7 +189,9 @@ def test_refused_games_are_counted_and_named_and_the_rest_is_kept(tmp_path: Path
         "same.sgf": "duplicate",
         "small.sgf": "another board size",
     }, "every one"
-    assert any("occupied.sgf" in sentence and "2" in sentence for _, _, sentence in report.refused)
+    (sentence,) = (sentence for name, _, sentence in report.refused if Path(name).name == "occupied.sgf")
+    assert "2" in sentence
+    assert "occupied.sgf" not in sentence, "the name is told beside it"
     cut = pack([folder], tmp_path / "g.gpk", illegal="cut")
     assert cut.kept == 2
 
@@ -253,6 +255,17 @@ def test_a_link_that_leads_to_itself(tmp_path: Path) -> None:
     (tmp_path / "g.gpk").symlink_to("g.gpk")
     with pytest.raises(GamesError, match=r"g\.gpk cannot be written: .*link"):
         pack([write(tmp_path / "in", [record(1)])], tmp_path / "g.gpk")
+
+
+@pytest.mark.parametrize(("rank", "number"), [("30k", -30), ("1k", -1), ("1d", 1), ("10d", 10), ("1p", 11), ("9p", 19)])
+def test_ranks_as_numbers(rank: str, number: int) -> None:
+    assert games.rank_number(rank) == number
+    assert games.rank_text(number) == rank
+
+
+@pytest.mark.parametrize("rank", ["0p", "0d", "0k", "", "5", "d", "-1d"])
+def test_what_is_no_rank_has_no_number(rank: str) -> None:
+    assert games.rank_number(rank) == 0
 
 
 def test_two_may_write_the_same_set_at_once(tmp_path: Path) -> None:

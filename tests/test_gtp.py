@@ -1253,7 +1253,15 @@ def test_options(tmp_path):
     options = "--weights --device --precision --threads --symmetries --temperature --top-p --seed --resign"
     for option in (*options.split(), "gtp_engine.py"):
         assert option in out
-    for wrong in (["--temperature", "-1"], ["--top-p", "1.5"], ["--symmetries", "3"], ["--threads", "0"], ["--seed", "x"], ["--sed", "1"]):
+    for wrong in (
+        ["--temperature", "-1"],
+        ["--top-p", "1.5"],
+        ["--symmetries", "3"],
+        ["--threads", "0"],
+        ["--threads", "100000"],
+        ["--seed", "x"],
+        ["--sed", "1"],
+    ):
         out, err = start(tmp_path, ENGINE, *wrong, status=2)
         assert out == ""
         assert wrong[0] in err

@@ -237,6 +237,7 @@ def test_the_examples_are_positions_of_a_whole_game() -> None:
         lambda player, board: gopolicy.load(None),
         lambda player, board: gopolicy.load(""),
         lambda player, board: gopolicy.load("fast", threads=-1),
+        lambda player, board: gopolicy.load("fast", threads=100_000),
         lambda player, board: gopolicy.load("fast", device=None),
         lambda player, board: gopolicy.read_sgf(None),
         lambda player, board: gopolicy.read_sgf(""),

@@ -474,6 +474,41 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
         run_command("--out", untaught, "--resume", "--teacher", "playouts", "--steps=2")
 
 
+@pytest.mark.parametrize("turned", [True, False])
+def test_positions_are_turned_or_stay_as_they_lie(tmp_path, monkeypatch, turned):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    given: dict = {}
+
+    class Seen(batches.Batches):
+        def __init__(self, *arguments, **options):
+            given.update(options)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(training, "Batches", Seen)
+    options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16", "--steps=1"]
+    run = str(tmp_path / "run")
+    assert run_command(str(tmp_path / "games.gpk"), "--out", run, *options, *([] if turned else ["--no-augment"])) == 0
+    assert given["augment"] == turned
+    assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["training"]["augment"] == turned
+    with pytest.raises(TrainingError, match=f"was started with --augment {turned}, and cannot go on with {not turned}"):
+        run_command("--out", run, "--resume", "--no-augment" if turned else "--augment")
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    source, run = str(tmp_path / "games.gpk"), tmp_path / "run"
+    options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16", "--steps=1"]
+    run.mkdir()
+    with training._alone(run):
+        with pytest.raises(TrainingError, match="another process trains in"):
+            run_command(source, "--out", str(run), *options)
+        assert [path.name for path in run.iterdir()] == [training.LOCK]
+    assert run_command(source, "--out", str(run), *options) == 0
+    with training._alone(run), pytest.raises(TrainingError, match="another process trains in"):
+        run_command("--out", str(run), "--resume", "--steps=2")
+    assert run_command("--out", str(run), "--resume", "--steps=2") == 0
+
+
 def test_the_command_on_packed_games(tmp_path, capsys):
     """Start, go on, start from the weights: with real batches, and the facts of the games in the weights' description."""
     pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
