@@ -27,6 +27,7 @@ from gopolicy.errors import DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import PLANE_SETS, encode
 from gopolicy.network import PolicyNetwork, resolve_precision
 
+TURN = 0.001  # enough to tell apart what is alike, and nothing beside it
 MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
 # A game of GNU Go against itself, of those in data/, up to its passes: positions from an opening to a full board.
 GAME = (
@@ -88,7 +89,8 @@ class Policy:
     def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
         """The logarithms of the probabilities of all points, legal or not: planes (B, P, N, N) → (B, N*N) float32 on the device.
 
-        With more symmetries, the probabilities of the first so many views of the board are averaged; all views make one batch.
+        With more symmetries, the probabilities of the first so many views of the board are averaged; all views make one batch. The view
+        as the board lies has ``TURN`` more than its share: where the board is its own mirror image, it tells the corners apart.
         """
         check_symmetries(symmetries)
         x = planes.to(self.device).to(self.number, memory_format=torch.channels_last)
@@ -100,7 +102,8 @@ class Policy:
         views = views.reshape(count * symmetries, x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
         probs: Tensor = self.logits(views).softmax(dim=1).view(count, symmetries, size * size)
         back = torch.argsort(tables, dim=1)  # where each point of the board went
-        averaged: Tensor = probs.gather(2, back.expand(count, -1, -1)).mean(dim=1)
+        returned = probs.gather(2, back.expand(count, -1, -1))
+        averaged: Tensor = (returned.mean(dim=1) + TURN * returned[:, 0]) / (1 + TURN)
         return averaged.clamp_min(1e-30).log()
 
     def probabilities_batch(self, boards: Sequence[Board], symmetries: SupportsIndex = 1) -> list[npt.NDArray[np.float32]]:

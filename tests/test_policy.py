@@ -105,6 +105,15 @@ def test_eight_symmetries_are_the_mean_of_eight_turned_boards(player: Policy) ->
     assert np.allclose(player.probabilities(board, symmetries=8), expected, atol=1e-5)
 
 
+def test_the_view_as_the_board_lies_tells_the_corners_of_an_average_apart(player: Policy) -> None:
+    """The mean alone makes these eight points of an empty board equally likely; strong players begin in a corner of their own."""
+    alike = [player.probabilities(Board(19)).ravel(), player.probabilities(Board(19), symmetries=8).ravel()]
+    points = [point_from_gtp(vertex, 19) for vertex in ("C4", "D3", "Q3", "R4", "R16", "Q17", "D17", "C16")]
+    plain, mean = (probs[points] for probs in alike)
+    assert np.ptp(mean) < 0.01 * mean.max()
+    assert mean.argsort().tolist() == plain.argsort().tolist()
+
+
 def test_the_average_does_not_care_how_the_board_is_turned(player: Policy) -> None:
     board, mirrored = Board(19), Board(19)
     for vertex, mirror in (("D4", "Q4"), ("C6", "R6"), ("R14", "C14")):
