@@ -315,17 +315,14 @@ class Analysis:
         self.probs = policy.probabilities(as_seen(board), symmetries)  # (N, N)
         self.scorer: Scorer | None = None  # who was asked
         self.black_winrate, self.black_lead = 0.5, 0.0
-        self._permitted = wanted.permitted(board.sensible_mask().ravel(), board.to_play, 0)
+        sensible = board.sensible_mask().ravel()
+        self.settled = not sensible.any()  # nothing is left to be gained, whatever may be played
+        self._permitted = wanted.permitted(sensible, board.to_play, 0)
         self.moves: list[MoveInfo] = []
         self._choose(self._permitted)
 
-    @property
-    def passes(self) -> bool:
-        """Whether the pass is the only candidate: nothing but own eyes, nothing that is allowed, or nothing to gain."""
-        return self.moves[0].point == PASS
-
     def _choose(self, mask: npt.NDArray[np.bool_]) -> None:
-        """The candidates, out of the points of the mask (N*N,)."""
+        """The candidates, out of the points of the mask (N*N,); the pass where it has none."""
         import numpy as np
 
         self.moves = []
@@ -347,7 +344,7 @@ class Analysis:
     def score(self, scorer: Scorer, komi: float, rules: Rules, stop: Callable[[], bool] | None = None) -> None:
         """Asks for winrate, lead and the moves worth playing, which may take a second or more in an opening.
 
-        Raises Interrupted, and changes nothing, where ``stop()`` says so meanwhile.
+        Raises Interrupted, and changes nothing, where ``stop()`` says so before the winrate is known; after that all moves are worth it.
         """
         komi, scoring = rules.komi(self.board, komi), rules.scoring.lower()
         winrate = scorer.winrate(self.board, komi, scoring, stop)
@@ -356,7 +353,8 @@ class Analysis:
         self.scorer = scorer
         worth = scorer.worth_playing(self.board, self.probs, komi, scoring, stop).ravel()
         left = self._permitted & worth
-        may_choose = left.any() or (not worth.any() and self.wanted.may_pass(self.board.to_play))
+        self.settled = not worth.any()
+        may_choose = left.any() or (self.settled and self.wanted.may_pass(self.board.to_play))
         if may_choose and not all(move.point == PASS or worth[move.point] for move in self.moves):
             self._choose(left)
 
@@ -553,6 +551,8 @@ class Analyst:
             if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client goes on, the log tells
                 say(f"the analysis of turn {turn} failed\n{traceback.format_exc()}")
             answer = {"error": explain(error), "id": query.id}
+        if self._at_work is None:  # terminated while it was finished
+            return []
         self._at_work = None
         return [answer]
 
@@ -615,7 +615,7 @@ class Analyst:
         }
         if query.policy:
             legal = board.legal_mask().ravel()
-            share = 0.0 if analysis.passes else 1.0  # of the points
+            share = 0.0 if analysis.settled else 1.0  # of the points
             flat = [round(share * float(prob), 8) if ok else -1.0 for prob, ok in zip(analysis.probs.ravel(), legal, strict=True)]
             answer["policy"] = [*flat, 1.0 - share]
         if (query.ownership or query.moves_ownership) and scorer is not None:

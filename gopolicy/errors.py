@@ -7,6 +7,8 @@ import os
 import shlex
 from typing import Any
 
+MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
+
 
 class GoPolicyError(ValueError):
     """Base of every error this package raises on purpose."""

@@ -469,7 +469,8 @@ class Engine:
         """
         board = self._turn_of(colour)
         komi, rules = self.rules.komi(board, self.komi), self.rules.scoring.lower()
-        sensible = board.sensible_mask().ravel()
+        worth = sensible = board.sensible_mask().ravel()
+        wanted = wanted or Wanted()
         if not sensible.any() or board.move_number >= max(2 * sensible.size, _ENDLESS):
             return PASS
         if self.scorer is not None:
@@ -480,11 +481,12 @@ class Engine:
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
         if self.scorer is not None and passes:
-            sensible = sensible & scorer.worth_playing(board, probs, komi, rules, stop).ravel()
-            if not sensible.any():
+            worth = sensible & scorer.worth_playing(board, probs, komi, rules, stop).ravel()
+            if not worth.any() and wanted.may_pass(colour):
                 return PASS
-        permitted = (wanted or Wanted()).permitted(sensible, colour, 0)
-        return self._draw(probs.ravel(), permitted if permitted.any() else sensible, temperature)
+        allowed = wanted.permitted(sensible, colour, 0)
+        mask = next((mask for mask in (allowed & worth, allowed) if mask.any()), sensible)
+        return self._draw(probs.ravel(), mask, temperature)
 
     def _draw(self, probs: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], temperature: float) -> int:
         """One of the points of the mask (N*N,), which has some."""
@@ -602,7 +604,8 @@ class Engine:
     def raw_network(self, arguments: Sequence[str]) -> str:
         """``kata-raw-nn``: what the network says of the position as it lies, of a symmetry of it (0 to 7), or of all eight in turn.
 
-        Winrate, lead and ownership are the scorer's, the same for all symmetries; without one 0.5, 0 and 0, which says: not known.
+        Winrate, lead and ownership are the scorer's, the same for all symmetries; without one, or in time trouble, 0.5, 0 and 0, which
+        says: not known.
         """
         import numpy as np
 
@@ -617,9 +620,10 @@ class Engine:
         white, lead, owners = 0.5, 0.0, np.zeros((board.size, board.size), dtype=np.float32)
         if self.scorer is not None:
             scorer, komi, rules = self.scorer(), self.rules.komi(board, self.komi), self.rules.scoring.lower()
-            black = scorer.winrate(board, komi, rules)
-            white = 0.5 if black is None else 1 - black
-            lead, owners = 0.0 - scorer.expected_lead(board, komi, rules), 0.0 - scorer.ownership(board)
+            with suppress(Interrupted):  # no time: not known
+                black = scorer.winrate(board, komi, rules, self._out_of_time(board.to_play))
+                white = 0.5 if black is None else 1 - black
+                lead, owners = 0.0 - scorer.expected_lead(board, komi, rules), 0.0 - scorer.ownership(board)
         value = f"whiteWin {white:.6f}\nwhiteLoss {1 - white:.6f}\nnoResult 0.000000\nwhiteLead {lead:.3f}\nwhiteScoreSelfplay {lead:.3f}"
         ownership = "\n".join(" ".join(f"{share:.7f}" for share in row) for row in owners.tolist())
         blocks = []

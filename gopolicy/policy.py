@@ -23,12 +23,11 @@ from torch import Tensor
 from gopolicy import inference, symmetry, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_gtp
-from gopolicy.errors import DeviceError, GoPolicyError, UsageError, whole_number
+from gopolicy.errors import MAX_THREADS, DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import PLANE_SETS, encode
 from gopolicy.network import PolicyNetwork, resolve_precision
 
 TURN = 0.001  # enough to tell apart what is alike, and nothing beside it
-MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
 # A game of GNU Go against itself, of those in data/, up to its passes: positions from an opening to a full board.
 GAME = (
     "qdcpddqokccffddjpjpqqmepgqocpeiqgolqndqbenfqgrbdccdhncnbmboarcrbmacmhnhgbcjgiplgjqngphicjdfrirhljnjllnnpelfkcldldmcndkcjblffaoljbqdqcr"

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Generic, NoReturn, TypeVar
 
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import MAX_THREADS, GoPolicyError
 
 if TYPE_CHECKING:
     from gopolicy.policy import Policy
@@ -192,7 +192,7 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=checked(int, lambda n: 1 <= n <= 1024, "1 to 1024"),
+        type=checked(int, lambda n: 1 <= n <= MAX_THREADS, f"1 to {MAX_THREADS}"),
         metavar="N",
         help="CPU threads of the network (default: one a core)",
     )

@@ -43,7 +43,7 @@ from gopolicy.board import (
 )
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, check_colour
-from gopolicy.errors import GoPolicyError, Interrupted, UsageError
+from gopolicy.errors import Interrupted, UsageError, whole_number
 from gopolicy.features import Tracker, encode, expand, forget, plane_set, workspace, write_codes
 from gopolicy.ladders import Reader
 
@@ -53,7 +53,7 @@ GLANCE = 16  # the same for a move: doubt is enough to play on
 LIVES = 0.1  # ownership from which a chain lives: groups that are dead resist more often, by mistakes, than living ones die
 FEW = 10  # unsettled points: with more of them, a round of playouts tells enough
 MANY = 30  # unsettled points after two playouts: with more of them the end is not near
-DAME = 5  # points that an open region has at most which is nobody's territory
+DAME = 5  # points of an open region up to which none of them is territory
 CLEAR = 0.5  # ownership from which an empty point that living stones of both sides look at is somebody's
 SETTLED = 0.4  # ownership from which nothing is left to be done about a chain or a point
 SETTLED_BORDER = 0.8  # the same for empty points that living stones of both sides look at
@@ -437,7 +437,7 @@ def play_out(policy: Thinker, board: Board, *, playouts: int = GLANCE, start: in
     playout, or ``limit`` turns (2·N·N). Black and White begin in turn, whoever is to play. What is drawn follows from the position and
     the number of the playout, which counts from ``start``.
     """
-    size = board.size
+    size, playouts = board.size, whole_number(playouts, "the number of playouts", 1)
     chosen, space, proof = plane_set(policy.planes), workspace(), new_proof()
     states = np.empty(playouts, dtype=STATE)
     states[:] = board.state
@@ -460,6 +460,9 @@ def play_out(policy: Thinker, board: Board, *, playouts: int = GLANCE, start: in
     owners = np.empty((playouts, size * size), dtype=np.int8)
     count_all(states, proof, owners)
     return owners.reshape(playouts, size, size)
+
+
+Ends = list[npt.NDArray[np.int8]]  # (N, N) each: of a position's playouts, from the first on
 
 
 def _around(size: int) -> list[list[int]]:
@@ -533,17 +536,25 @@ class Judgement:
 
     def chains(self, status: Status) -> list[list[int]]:
         """The chains that are ``alive`` (those in seki left out), ``dead``, or alive in ``seki``: the points of each."""
-        chosen = {"alive": ~self.dead & ~self.seki, "dead": self.dead, "seki": self.seki}[status] & (self.stones != EMPTY)
+        named = {"alive": ~self.dead & ~self.seki, "dead": self.dead, "seki": self.seki}
+        if status not in named:
+            raise UsageError(f"the status is {status!r}, expected alive, dead or seki")
+        chosen = named[status] & (self.stones != EMPTY)
         around = _around(len(self.stones))
         found = [chain for colour in (BLACK, WHITE) for chain in _connected((chosen & (self.stones == colour)).ravel(), around)]
         return sorted(found)
 
     @property
     def dame(self) -> npt.NDArray[np.bool_]:
-        """(N, N) bool: the points of small open regions. By area somebody gets them, and playouts show who; they are nobody's territory."""
-        found = np.zeros(self.open.size, dtype=np.bool_)
+        """(N, N) bool: the points of small open regions, and those of larger ones that lie between living stones of both colours.
+
+        By area somebody gets them, and playouts show who; they are nobody's territory.
+        """
+        living = np.where(self.dead, EMPTY, self.stones)
+        found = (self.open & _spread(living == BLACK) & _spread(living == WHITE)).ravel()
         for region in _connected(self.open.ravel(), _around(len(self.open))):
-            found[region] = len(region) <= DAME
+            if len(region) <= DAME:
+                found[region] = True
         return found.reshape(self.open.shape)
 
     @property
@@ -603,26 +614,33 @@ def _more_by_area(stones: npt.NDArray[np.int8], captures: dict[int, int], rules:
     return int(stones.sum(dtype=np.int64)) + captures[WHITE] - captures[BLACK] if _known(rules) == "territory" else 0
 
 
-def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS) -> Judgement:
+def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS, known: Ends | None = None) -> Judgement:
     """Judges a position, best a finished one, by at most so many playouts; fewer where nothing is ``unsettled`` after a round of them.
 
-    Whose turn it is makes no difference; the same position always gets the same judgement.
+    Whose turn it is makes no difference; the same position always gets the same judgement. ``known`` holds the ends of the first playouts
+    of this position, as far as they have been played; those that are played here are added.
     """
-    for judgement in _judgements(policy, board, playouts):
+    for judgement in _judgements(policy, board, playouts, known=known):
         if not judgement.unsettled.any():
             break
     return judgement
 
 
-def _judgements(policy: Thinker, board: Board, playouts: int, first: int = ROUND) -> Iterator[Judgement]:
+def _judgements(policy: Thinker, board: Board, playouts: int, first: int = ROUND, known: Ends | None = None) -> Iterator[Judgement]:
     """The judgement after the ``first`` playouts, and after each full ``ROUND``."""
-    if playouts < 1:
-        raise GoPolicyError(f"{playouts} playouts tell nothing: 1 or more are wanted")
-    ends = np.empty((0, board.size, board.size), dtype=np.int8)
-    while len(ends) < playouts:
-        more = min(first if len(ends) < first else ROUND - len(ends) % ROUND, playouts - len(ends))
-        ends = np.concatenate([ends, play_out(policy, board, playouts=more, start=len(ends))])
-        yield judge_playouts(board, ends)
+    playouts = whole_number(playouts, "the number of playouts", 1)
+    ends: Ends = [] if known is None else known
+    count = 0
+    while count < playouts:
+        count = min(first if count < first else count + ROUND - count % ROUND, playouts)
+        yield judge_playouts(board, _first_ends(policy, board, count, ends))
+
+
+def _first_ends(policy: Thinker, board: Board, count: int, known: Ends) -> npt.NDArray[np.int8]:
+    """(count, N, N): of the first playouts; what is not known is played and added."""
+    if len(known) < count:
+        known.extend(play_out(policy, board, playouts=count - len(known), start=len(known)))
+    return np.array(known[:count])
 
 
 def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
@@ -710,6 +728,7 @@ def worth_playing(
     rules: Rules = "area",
     colour: int | None = None,
     playouts: int = GLANCE,
+    known: Ends | None = None,
 ) -> npt.NDArray[np.bool_]:
     """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
 
@@ -719,11 +738,11 @@ def worth_playing(
     that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
     there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
-    quite sure about is worth playing then.
+    quite sure about is worth playing then. ``known`` as in ``judge``.
     """
     colour = check_colour(board.to_play if colour is None else colour)
-    known, _ = proven(board)
-    moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (known == EMPTY)
+    owned, _ = proven(board)
+    moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (owned == EMPTY)
     stones = board.stones()
     passed = board.moves[-1:] == [(-colour, PASS)]
     if not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size):
@@ -744,7 +763,7 @@ def worth_playing(
     if not near and not passed and probs[moves].max() >= CERTAIN:
         return moves
     first_choice = np.where(moves, probs, -1).argmax()
-    for judgement in _judgements(policy, board, playouts, ROUND if near else 2):
+    for judgement in _judgements(policy, board, playouts, ROUND if near else 2, known):
         unsettled = moves & judgement.unsettled
         left = np.count_nonzero(unsettled)
         if not near and left > MANY:
@@ -767,24 +786,31 @@ def worth_playing(
 
 
 def is_lost(
-    policy: Thinker, board: Board, komi: float, *, rules: Rules = "area", colour: int | None = None, playouts: int = GLANCE
+    policy: Thinker,
+    board: Board,
+    komi: float,
+    *,
+    rules: Rules = "area",
+    colour: int | None = None,
+    playouts: int = GLANCE,
+    known: Ends | None = None,
 ) -> bool:
     """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
 
-    Never before there are as many moves, or stones set up, as a quarter of the board has points.
+    Never before there are as many moves, or stones set up, as a quarter of the board has points. ``known`` as in ``judge``.
     """
     colour = check_colour(board.to_play if colour is None else colour)
     points = board.size**2
     if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False
     needed = komi + _more_by_area(board.stones(), board.captures, rules)
-    lost: list[float] = []
-    for start in range(0, playouts, 4):  # most positions are not lost: a few playouts show it
-        ends = play_out(policy, board, playouts=min(4, playouts - start), start=start)
-        lost += [float(needed * colour - colour * int(end.sum())) for end in ends]
-        if min(lost) <= 0:
+    played: Ends = [] if known is None else known
+    for count in range(4, playouts + 4, 4):  # most positions are not lost: a few playouts show it
+        ends = _first_ends(policy, board, min(count, playouts), played)
+        lost = colour * (needed - ends.sum(axis=(1, 2), dtype=np.int64))
+        if lost.min() <= 0:
             return False
-    return float(np.mean(lost)) >= HOPELESS * points
+    return float(lost.mean()) >= HOPELESS * points
 
 
 class PlayoutScorer:
@@ -797,17 +823,24 @@ class PlayoutScorer:
         self.policy, self.planes = policy, policy.planes
         self._stop: Callable[[], bool] | None = None
         self._position: tuple[Any, ...] = ()
+        self._ends: Ends = []
         self._judgement: Judgement | None = None
+
+    def _played(self, board: Board) -> Ends:
+        """The ends of the position's playouts that are known."""
+        state = board.state
+        # All that the playouts depend on; of the past the planes show the last eight moves.
+        position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values(), *board.moves[-8:])
+        if position != self._position:
+            self._position, self._ends, self._judgement = position, [], None
+        return self._ends
 
     def judgement(self, board: Board) -> Judgement:
         """Of an opening by ``ROUND`` playouts, which give a winrate; later by as many as settle it."""
-        state = board.state
-        late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
-        # All that the playouts depend on; of the past the planes show the last eight moves.
-        position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values(), late, *board.moves[-8:])
-        if self._judgement is None or position != self._position:
-            self._judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND)
-            self._position = position
+        known = self._played(board)
+        if self._judgement is None:
+            late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
+            self._judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND, known=known)
         return self._judgement
 
     def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
@@ -842,7 +875,7 @@ class PlayoutScorer:
         search, all moves that the rules do not prove to be worth nothing."""
         try:
             with self._until(stop):
-                return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules))
+                return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules), known=self._played(board))
         except Interrupted:
             moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
             return moves
@@ -851,7 +884,7 @@ class PlayoutScorer:
         """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         try:
             with self._until(stop):
-                return is_lost(self, board, komi, rules=_known(rules))
+                return is_lost(self, board, komi, rules=_known(rules), known=self._played(board))
         except Interrupted:
             return False
 

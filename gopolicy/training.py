@@ -38,7 +38,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -53,7 +53,7 @@ from torch import Tensor, nn
 
 from gopolicy import metrics, policy, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
-from gopolicy.errors import GoPolicyError, UsageError, quoted
+from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, quoted
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames, named_path
 from gopolicy.muon import Muon
@@ -124,8 +124,8 @@ class TrainingConfig:
             "batch_size": (1, 2**20), "lr": (0, 100), "momentum": (0, 0.9999), "weight_decay": (0, 10), "warmup_steps": (0, 2**40),
             "final_lr": (0, 1), "half_every": (1, 2**40), "steps": (0, 2**40), "max_minutes": (0, 1e7), "grad_clip": (0, 1e9),
             "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_weight": (0, 1), "seed": (0, 2**31 - 1),
-            "threads": (0, 1024), "batch_threads": (1, 1024), "validate_every": (1, 2**40), "validation_positions": (1, 2**40),
-            "log_every": (1, 2**40), "save_every": (0, 1e7),
+            "threads": (0, MAX_THREADS), "batch_threads": (1, MAX_THREADS), "validate_every": (1, 2**40),
+            "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -792,6 +792,14 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
+def _state(out: Path) -> tuple[int, int] | None:
+    """Tells whether a run has gone on: time and size of its checkpoint, or None."""
+    with suppress(OSError):
+        found = (out / CHECKPOINT).stat()
+        return found.st_mtime_ns, found.st_size
+    return None
+
+
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Holds the run folder against other processes for as long as this one lives. Raises TrainingError where another has it."""
@@ -827,6 +835,7 @@ def run(args: argparse.Namespace) -> int:
     """``gopolicy train``: returns the exit status, raises GoPolicyError for what cannot be done."""
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
     out = Path(args.out)
+    state = _state(out)
     config, checkpoint = prepare(out, args.resume, given)
     initial = None
     if checkpoint is None and args.init:
@@ -870,6 +879,8 @@ def run(args: argparse.Namespace) -> int:
             if workers.first:  # the others have read the folder: no process comes here before all have
                 out.mkdir(parents=True, exist_ok=True)
                 held.enter_context(_alone(out))
+                if _state(out) != state:
+                    raise TrainingError(f"another process has trained in {out} meanwhile: the run goes on with --resume")
                 for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
                     leftover.unlink(missing_ok=True)
 

@@ -395,6 +395,28 @@ def test_a_pass_can_be_avoided_too(name, vertices, found):
     assert answer["moveInfos"][0]["move"] == found
 
 
+def test_a_turn_that_is_terminated_at_its_very_end_is_not_answered():
+    class Ending(Scores):
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            assert stop()
+            return board.legal_mask()
+
+    analyst = analyst_of(scorer=Ending)
+    said: list[dict] = []
+    analyst.listen = lambda: said.extend(analyst.take('{"id": "t", "action": "terminate", "terminateId": "q"}')) if not said else None
+    answers = ask(analyst, **query_of())
+    assert [answer.get("noResults") for answer in said] == [None, True]
+    assert answers == []
+
+
+def test_restrictions_say_nothing_of_what_is_likely():
+    allow = [{"player": "B", "moves": ["pass"], "untilDepth": 1}]
+    (answer,) = ask(analyst_of(scorer=Scores), **query_of(allowMoves=allow, includePolicy=True))
+    assert [move["move"] for move in answer["moveInfos"]] == ["pass"]
+    assert answer["policy"][0] == pytest.approx(0.5)
+    assert answer["policy"][81] == 0
+
+
 def test_something_is_spent_on_the_best_move():
     """LizzieYzy, which asks for two visits, drops a position whose moves have none."""
 

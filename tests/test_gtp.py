@@ -668,6 +668,20 @@ def test_a_move_that_is_avoided_is_not_played():
     assert engine.board.moves == [(BLACK, point_from_gtp("Q16", 19))]
 
 
+@pytest.mark.parametrize(("told", "played"), [("avoid b A5 1", "B5"), ("allow b C3,D4 1", "C3"), ("avoid b pass 1", "A5"), ("", "A5")])
+def test_a_restriction_comes_before_what_is_worth_playing(told, played):
+    class Corner(Scores):
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            mask = np.zeros((board.size, board.size), dtype=bool)
+            mask[0, 0] = True  # A5 alone
+            return mask
+
+    engine = engine_of(Prefers("A5", "B5", "C3", "D4"), scorer=Corner)
+    tell(engine, "boardsize 5")
+    line, move = tell(engine, f"kata-genmove_analyze b {told}".strip())[0].split("\n")[1:]
+    assert (infos(line)[0]["move"], move) == (played, f"play {played}")
+
+
 def test_what_the_scorer_knows_is_told_from_the_players_view():
     engine = engine_of(Prefers("D4"), scorer=lambda: Scores(lead=6.5, winrate=0.8))
     tell(engine, "boardsize 5")

@@ -399,6 +399,24 @@ def test_stones_are_dead_only_where_someone_can_take_them() -> None:
     assert owner.any()
 
 
+def test_what_is_asked_about_a_position_is_played_out_once() -> None:
+    policy, board = Uniform(), gnugo_game(1).position(188)
+    scorer = scoring.PlayoutScorer(policy)
+    probs = np.full((19, 19), 1 / 361, dtype=np.float32)
+    fresh = scoring.PlayoutScorer(Uniform())
+    first = fresh.winrate(board, 7.5, "area"), fresh.worth_playing(board, probs, 7.5, "area")
+    scorer.worth_playing(board, probs, 7.5, "area")
+    scorer.is_lost(board, 400.5, "area")
+    winrate = scorer.winrate(board, 7.5, "area")
+    asked = policy.asked
+    assert (winrate, scorer.worth_playing(board, probs, 7.5, "area").tolist()) == (first[0], first[1].tolist())
+    assert scorer.winrate(board, 7.5, "area", lambda: True) == winrate, "nothing is left to be stopped"
+    assert policy.asked == asked
+    board.play(PASS)
+    scorer.worth_playing(board, probs, 7.5, "area")
+    assert policy.asked > asked
+
+
 def test_playouts_stop_when_they_are_told_to() -> None:
     policy = Uniform()
     scorer = scoring.PlayoutScorer(policy)
@@ -447,12 +465,13 @@ def test_dame_are_nobodys_territory() -> None:
     ends[:, board.stones() == WHITE] = WHITE
     judgement = scoring.judge_playouts(board, ends)
     small = [point_from_gtp(vertex, 7) for vertex in ("D1", "C3", "D3", "E3")]
-    wide = [point_from_gtp(vertex, 7) for vertex in ("D7", "C6", "D6", "E6", "C5", "D5", "E5")]
-    assert np.flatnonzero(judgement.dame).tolist() == sorted(small)
+    between, wide = [point_from_gtp("D7", 7)], [point_from_gtp(vertex, 7) for vertex in ("C6", "D6", "E6", "C5", "D5", "E5")]
+    assert np.flatnonzero(judgement.dame).tolist() == sorted(small + between)
+    wide += between
     assert np.flatnonzero(judgement.open).tolist() == sorted(small + wide)
     black = int((board.stones() == BLACK).sum())
     assert judgement.lead() == (7 + black + len(small) + len(wide)) - (7 + int((board.stones() == WHITE).sum()))
-    assert judgement.lead(rules="territory") == (7 + len(wide)) - 7
+    assert judgement.lead(rules="territory") == (7 + len(wide) - 1) - 7
 
 
 # Where the recorded counts of games on KGS and the playouts' own mistakes had disagreed: the winrate follows the lead.

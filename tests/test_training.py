@@ -509,6 +509,28 @@ def test_one_process_trains_in_a_folder(tmp_path):
     assert run_command("--out", str(run), "--resume", "--steps=2") == 0
 
 
+def test_what_another_process_has_trained_meanwhile_is_not_lost(tmp_path, monkeypatch):
+    """It ends after this one has read the checkpoint, and before this one holds the folder."""
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    source, run = str(tmp_path / "games.gpk"), tmp_path / "run"
+    options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16"]
+    assert run_command(source, "--out", str(run), *options, "--steps=1") == 0
+    load, waiting = training.load_checkpoint, [True]
+
+    def slow(path):
+        read = load(path)
+        if waiting:
+            waiting.clear()
+            assert run_command("--out", str(run), "--resume", "--steps=3") == 0
+        return read
+
+    monkeypatch.setattr(training, "load_checkpoint", slow)
+    with pytest.raises(TrainingError, match="another process has trained in"):
+        run_command("--out", str(run), "--resume", "--steps=2")
+    assert load(run / training.CHECKPOINT).counters.step == 3
+    assert run_command("--out", str(run), "--resume", "--steps=4") == 0
+
+
 def test_the_command_on_packed_games(tmp_path, capsys):
     """Start, go on, start from the weights: with real batches, and the facts of the games in the weights' description."""
     pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
@@ -570,15 +592,16 @@ def test_the_command_line_has_every_option():
     parser = argparse.ArgumentParser()
     training.add_arguments(parser)
     args = parser.parse_args(["g.gpk", "--out", "run", "--batch-size", "64", "--decay", "half-every", "--max-minutes", "1.5", "--compile"])
-    assert (args.games, args.out, args.resume, args.init) == ("g.gpk", "run", False, None)
+    assert (args.games, args.out, args.resume, args.init) == ("g.gpk", Path("run"), False, None)
     assert {name: value for name, value in vars(args).items() if name not in ("games", "out", "resume", "init")} == {
         "batch_size": 64, "decay": "half-every", "max_minutes": 1.5, "compile": True,
     }  # fmt: skip
     assert parser.parse_args(["--out", "run", "--resume", "--no-compile"]).compile is False
     for field in dataclasses.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in parser.format_help()
-    with pytest.raises(SystemExit):
-        parser.parse_args(["g.gpk", "--out", "run", "--kind", "dense"])
+    for wrong in (["--out", "run", "--kind", "dense"], ["--out", ""]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["g.gpk", *wrong])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
