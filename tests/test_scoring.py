@@ -451,8 +451,8 @@ def test_the_end_of_the_time_ends_the_playouts(policy: gopolicy.Policy) -> None:
     for _ in range(22):
         lost.play(PASS)
     lost.to_play = BLACK
-    assert asked.is_lost(lost, 0.5, "area")
     assert not asked.is_lost(lost, 0.5, "area", lambda: True)
+    assert asked.is_lost(lost, 0.5, "area")
 
 
 def test_dame_are_nobodys_territory() -> None:
