@@ -86,7 +86,7 @@ def draw(folder: Path) -> bool:
     for axis, name, label, scale in ((axes[0], "loss", "cross-entropy (nats)", 1.0), (axes[1], "top1", "moves predicted (%)", 100.0)):
         if train:
             seen = [record["positions"] / unit for record in train]
-            axis.plot(seen, [scale * record[name] for record in train], color="0.6", lw=1, label="training (one symmetry at random)")
+            axis.plot(seen, [scale * record[name] for record in train], color="0.6", lw=1, label="training (not averaged)")
         if validation:
             seen, values = [record["positions"] / unit for record in validation], [scale * record[name] for record in validation]
             last = f"{values[-1]:.1f} %" if name == "top1" else f"{values[-1]:.3f}"
