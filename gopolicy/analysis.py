@@ -344,7 +344,7 @@ class Analysis:
     def score(self, scorer: Scorer, komi: float, rules: Rules, stop: Callable[[], bool] | None = None) -> None:
         """Asks for winrate, lead and the moves worth playing, which may take a second or more in an opening.
 
-        Raises Interrupted, and changes nothing, where ``stop()`` says so before the winrate is known; after that all moves are worth it.
+        Raises Interrupted, and changes nothing, where ``stop()`` says so before the winrate is known; all moves stay where it does later.
         """
         komi, scoring = rules.komi(self.board, komi), rules.scoring.lower()
         winrate = scorer.winrate(self.board, komi, scoring, stop)
@@ -735,12 +735,13 @@ def _colour(told: object, name: str) -> int:
 
 def _point(told: object, size: int, name: str) -> int:
     """Of a vertex, or of column and row from the top left corner, as "(0,13)"."""
-    told_pair = re.fullmatch(r"\((\d{1,2}),(\d{1,2})\)", told) if isinstance(told, str) else None
-    column, row = map(int, told_pair.groups()) if told_pair else (size, size)
-    if column < size and row < size:
-        return row * size + column
+    text = told if isinstance(told, str) else ""
+    if pair := re.fullmatch(r"\(([0-9]{1,2}),([0-9]{1,2})\)", text):
+        column, row = map(int, pair.groups())
+        if column < size and row < size:
+            return row * size + column
     try:
-        return point_from_gtp(told if isinstance(told, str) else "", size)
+        return point_from_gtp(text, size)
     except GoPolicyError:
         raise QueryError(f"{str(told)[:20]!r} is no point of a {size}x{size} board", name) from None
 

@@ -12,7 +12,6 @@ takes moves back instead of copying boards.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
@@ -22,7 +21,7 @@ from numba import from_dtype, int8, int16, int64, types, uint64, void
 
 from gopolicy.compiled import compiled, lowest_bit, popcount
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS, WHITE, check_colour, check_size, colour_name, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, whole_number
+from gopolicy.errors import GoPolicyError, IllegalMoveError, as_index, whole_number
 
 BORDER = 2
 CELLS = (MAX_SIZE + 2) * (MAX_SIZE + 1) + 2  # 704
@@ -599,10 +598,7 @@ class Board:
                 raise GoPolicyError(f"{move!r} is no point: expected (row, column)")
             row, column = (whole_number(line, f"a line of {move!r}", 0, size - 1) for line in move)
             return row * size + column
-        try:
-            number = None if isinstance(move, bool) else operator.index(move)
-        except TypeError:
-            number = None
+        number = as_index(move)
         if number is None:
             raise GoPolicyError(f"{move!r} is no move: expected a vertex as 'D4', a pair (row, column), a point from 0, or PASS")
         if number != PASS and not 0 <= number < size * size:

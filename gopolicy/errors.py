@@ -18,12 +18,17 @@ class UsageError(GoPolicyError):
     """An option or an argument that cannot be: of another type than is wanted, out of its range, or not with the others."""
 
 
+def as_index(value: Any) -> int | None:
+    """A whole number of any type as an int; None for what is none, as True and 3.0."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def whole_number(value: Any, what: str, least: int, most: int | None = None) -> int:
     """The value as an int. Raises UsageError for what is no whole number from ``least`` to ``most``."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
+    number = as_index(value)
     if number is None or number < least or (most is not None and number > most):
         raise UsageError(f"{what} is {value!r}, expected a whole number, {least} " + ("or more" if most is None else f"to {most}"))
     return number

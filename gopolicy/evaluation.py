@@ -56,7 +56,7 @@ def answer(
         logs = player.log_probabilities(planes, symmetries)  # (B, N*N)
         place = targets.to(player.device)[:, None]
         played = logs.gather(1, place)
-        # Of equally likely points, which the mean of turned views has on a board like the empty one, the first is the choice (top_k).
+        # Of equally likely points the first is the choice, as in top_k.
         rank = (logs > played).sum(dim=1) + (logs == played).cumsum(dim=1).gather(1, place)[:, 0] - 1
         codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]
         mover = np.where(codes & games.WHITE_BIT, -1, 1).astype(np.int8)

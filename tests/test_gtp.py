@@ -753,6 +753,15 @@ def test_raw_network_tells_what_the_scorer_knows():
     assert (unknown["whiteWin"], unknown["whiteLead"], unknown["whiteOwnership"]) == ([0.5], [0.0], [0.0] * 361)
 
 
+def test_raw_network_does_not_wait_for_playouts_in_time_trouble():
+    scorer = Scores(lead=6.5, winrate=0.8)
+    scorer.thinks = True
+    engine = engine_of(Prefers("D4"), scorer=lambda: scorer)
+    tell(engine, "time_settings 0 1 1", "time_left b 0.1 1")
+    fields = raw_fields(tell(engine, "kata-raw-nn 0")[0])
+    assert (fields["whiteWin"], fields["whiteLead"], fields["policy"][15 * 19 + 3]) == ([0.5], [0.0], 0.5)
+
+
 def test_an_analysis_passes_where_genmove_does():
     engine = engine_of(Prefers("D4", "Q16"), scorer=lambda: Scores(passes=True))
     first, last = tell(engine, "kata-analyze b 50")[0].split("\n")[1:]
