@@ -197,12 +197,16 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
         """top-1 of each group, with its interval; groups of fewer than 100 positions or 5 games say too little."""
         shown = [(name, figures(answers, keep)) for name, keep in groups if keep.sum() >= 100]
         shown = [(name, values) for name, values in shown if values["games"] >= 5]
+        axis.set_xlabel(label)
+        if not shown:
+            axis.text(0.5, 0.5, "too few games of any, or not known", transform=axis.transAxes, ha="center", color="0.5")
+            axis.set(xticks=[], yticks=[])
+            return
         middle_of = [100 * values["top1"] for _, values in shown]
         half = [100 * (values["top1_interval"] or 0) for _, values in shown]
         axis.errorbar(range(len(shown)), middle_of, yerr=half, color="black", marker="o", ms=4, lw=1.2, ecolor="0.5", capsize=2)
         step = max(1, len(shown) // 12)
         axis.set_xticks(range(0, len(shown), step), [name for name, _ in shown][::step])
-        axis.set_xlabel(label)
         axis.set_ylabel("moves predicted (%), 95 % interval")
 
     last = int(answers.move_number.max())
