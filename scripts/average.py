@@ -1,0 +1,66 @@
+"""Weights between two: those that a training started from, and those that it came to.
+
+    python scripts/average.py default runs/leg/weights.safetensors --out runs/leg/half.safetensors
+    python scripts/average.py default runs/leg/weights.safetensors --share 0.75 --out runs/leg/three-quarters.safetensors
+
+A leg with few positions unlearns a little of everything by the noise of its steps, which grows with the square of the way, while what
+it learns grows with the way: some way along the line is better than its end (RESULTS.md, 2026-11-28; Wortsman et al. 2022, "Robust
+fine-tuning of zero-shot models"). Which share is best, `gopolicy evaluate --split validation` tells. Batch normalisation is folded, then
+every number averaged. Weights of which neither came from the other (or both from a third) have nothing sensible between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from gopolicy import weights  # noqa: E402
+from gopolicy.errors import GoPolicyError, WeightsError  # noqa: E402
+from gopolicy.network import PolicyNetwork  # noqa: E402
+
+
+@torch.no_grad()
+def between(first: PolicyNetwork, second: PolicyNetwork, share: float) -> PolicyNetwork:
+    """The folded network whose numbers are (1 - share) · first + share · second. Raises WeightsError for networks of two shapes."""
+    first, second = first.folded(), second.folded()
+    if first.config != second.config:
+        raise WeightsError(f"weights of two shapes have no average: {first.config} and {second.config}")
+    for mine, other in zip(first.parameters(), second.parameters(), strict=True):
+        mine.copy_(torch.lerp(mine.double(), other.double(), share))
+    return first
+
+
+def described(name: str, description: dict[str, Any], share: float) -> dict[str, Any]:
+    told = {key: value for key, value in description.items() if key not in ("format", "network", "plane_set")}
+    return {"weights": Path(name).name, "share": share, **told}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first", help=f"a file, or one of {', '.join(weights.PACKAGED)}: what a training started from")
+    parser.add_argument("second", help="what it came to")
+    parser.add_argument("--share", type=float, default=0.5, metavar="0-1", help="of the second (default: 0.5)")
+    parser.add_argument("--out", type=Path, required=True, help="the file that is written")
+    args = parser.parse_args()
+    if not 0 <= args.share <= 1:
+        parser.error(f"--share is {args.share:g}, expected 0 to 1")
+    try:
+        (first, of_first), (second, of_second) = weights.load(args.first), weights.load(args.second)
+        averaged = [described(args.first, of_first, 1 - args.share), described(args.second, of_second, args.share)]
+        weights.save(args.out, between(first, second, args.share), {"averaged": averaged})
+    except (GoPolicyError, OSError) as error:
+        print(f"average.py: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.out}: {1 - args.share:g} of {args.first}, {args.share:g} of {args.second}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Weights between two, against the two networks' own numbers and what they answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gopolicy import weights
+from gopolicy.network import PolicyConfig, PolicyNetwork
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "average.py"
+
+
+def shape(**settings: Any) -> PolicyConfig:
+    return PolicyConfig(**({"planes": "alphago4", "in_planes": 4, "filters": 6, "layers": 4, "kind": "residual"} | settings))
+
+
+def saved(path: Path, seed: int) -> PolicyNetwork:
+    torch.manual_seed(seed)
+    network = PolicyNetwork(shape()).train()
+    for _ in range(20):
+        network((torch.rand(16, 4, 19, 19) < 0.3).float() * seed)  # running statistics of its own
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.rand_like(parameter)
+    weights.save(path, network.eval(), {"data": path.stem, "steps": seed})
+    return network
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, timeout=120)
+
+
+def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_path: Path) -> None:
+    names = [tmp_path / "start.safetensors", tmp_path / "end.safetensors"]
+    first, second = (saved(name, seed) for seed, name in enumerate(names, start=1))
+    planes = (torch.rand(5, 4, 19, 19) < 0.3).float()
+    with torch.no_grad():
+        own = [first(planes), second(planes)]
+    assert not torch.allclose(own[0], own[1], atol=0.1)
+    made = []
+    for share in (0, 1, 0.25):
+        out = tmp_path / f"{share}.safetensors"
+        done = run(*names, "--share", share, "--out", out)
+        assert (done.returncode, done.stderr) == (0, "")
+        made.append(weights.load(out))
+    with torch.no_grad():
+        for (network, _), expected in zip(made[:2], own, strict=True):
+            torch.testing.assert_close(network(planes), expected, atol=1e-4, rtol=1e-4)
+    network, description = made[2]
+    for mine, one, other in zip(network.parameters(), first.folded().parameters(), second.folded().parameters(), strict=True):
+        torch.testing.assert_close(mine, 0.75 * one + 0.25 * other)
+    told = [(part["weights"], part["share"], part["data"], part["steps"]) for part in description["averaged"]]
+    assert told == [("start.safetensors", 0.75, "start", 1), ("end.safetensors", 0.25, "end", 2)]
+
+
+@pytest.mark.parametrize("settings", [{"filters": 8}, {"layers": 3}, {"kind": "alphago"}, {"planes": "alphago12", "in_planes": 12}])
+def test_networks_of_two_shapes_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    saved(tmp_path / "a", 1)
+    weights.save(tmp_path / "b", PolicyNetwork(shape(**settings)), {})
+    done = run(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
+    assert done.returncode == 1
+    assert done.stderr.startswith("average.py: weights of two shapes")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "c").exists()
+
+
+def test_wrong_use_is_told(tmp_path: Path) -> None:
+    saved(tmp_path / "a", 1)
+    for words, status, said in [
+        ((tmp_path / "a", tmp_path / "a", "--share", "1.5", "--out", tmp_path / "c"), 2, "--share is 1.5, expected 0 to 1"),
+        ((tmp_path / "a", tmp_path / "a", "--share", "nan", "--out", tmp_path / "c"), 2, "--share is nan, expected 0 to 1"),
+        ((tmp_path / "a", tmp_path / "none", "--out", tmp_path / "c"), 1, "does not exist"),
+        ((tmp_path / "a", tmp_path / "a", "--out", tmp_path / "no" / "c"), 1, "No such file"),
+    ]:
+        done = run(*words)
+        assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+    assert not (tmp_path / "c").exists()
