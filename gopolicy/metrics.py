@@ -96,8 +96,11 @@ def draw(folder: Path) -> bool:
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     temporary = folder / ".curves.part.png"
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, folder / "curves.png")
+    try:
+        figure.savefig(temporary, dpi=110)
+        os.replace(temporary, folder / "curves.png")
+    finally:
+        temporary.unlink(missing_ok=True)
     return True
 
 

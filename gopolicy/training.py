@@ -101,7 +101,7 @@ class TrainingConfig:
     final_lr: float = _option(0.01, "learning rate at the end, as a part of --lr (cosine, linear)")
     half_every: int = _option(100_000, "steps after which the learning rate is halved (half-every)")
     steps: int = _option(0, "steps of the whole run; the learning rate then follows steps, never the clock")
-    max_minutes: float = _option(0.0, f"stops after this time (0: no limit); if neither this nor --steps is given: {DEFAULT_MINUTES:.0f}")
+    max_minutes: float = _option(0.0, f"stops after this time; 0: never, if --steps is given, else after {DEFAULT_MINUTES:.0f}")
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
@@ -469,14 +469,15 @@ def train(
     checkpoint: Checkpoint | None = None,
     initial: PolicyNetwork | None = None,
     build: Callable[[TrainingConfig], nn.Module] | None = None,
+    command: str = "",
 ) -> int:
     """Trains until the budget is used up or a signal comes; returns the exit status (0, or 128 + the signal).
 
     ``validation()`` gives the positions to measure, the same each time, as batches (planes, targets, …); None measures nothing.
     ``facts`` describes the data, for the weights' description. ``checkpoint`` is what to go on from; ``initial`` are weights to
     start from instead of random ones. ``build`` makes another network of the same inputs and outputs than the options describe; what
-    is no PolicyNetwork is kept in the checkpoint alone, since no description of weights can tell it. Raises Diverged if the loss is
-    no number any more.
+    is no PolicyNetwork is kept in the checkpoint alone, since no description of weights can tell it. ``command`` is what goes on with the
+    run, for whoever stops it. Raises Diverged if the loss is no number any more.
     """
     device, number = workers.device, resolve_precision(config.precision, workers.device)
     if config.threads and device.type == "cpu":
@@ -503,13 +504,14 @@ def train(
         if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         # Running statistics are the same everywhere on GPUs; on CPUs the first process's are sent to the others.
-        model = nn.parallel.DistributedDataParallel(
-            model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=device.type == "cpu"
-        )
+        options: dict[str, Any] = {"device_ids": [device], "broadcast_buffers": False} if device.type == "cuda" else {}
+        model = nn.parallel.DistributedDataParallel(model, **options)
     if config.compile:
         _check_compiler(device)
         model = torch.compile(model)
     parameters = list(network.parameters())
+
+    line = _Line(workers.first)
 
     def finished(elapsed: float) -> bool:
         return 0 < config.steps <= counters.step or elapsed >= config.seconds
@@ -537,12 +539,17 @@ def train(
             positions=counters.positions,
             elapsed=round(counters.elapsed, 1),
         )
-        metrics.draw(out)
+        draw()
         line.end(f"step {counters.step:,}: validation top-1 {seen['top1']:.2%}, top-5 {seen['top5']:.2%}, loss {seen['loss']:.4f}")
 
-    line = _Line(workers.first)
+    def draw() -> None:
+        try:
+            metrics.draw(out)
+        except OSError as error:  # a full disk, a viewer that holds the file: a picture is no reason to stop
+            line.end(f"the curves could not be drawn: {error.strerror or error}")
+
     say_first = say if workers.first else (lambda text: None)
-    if finished(counters.elapsed):
+    if finished(counters.elapsed) and (validation is None or counters.validation.get("step") == counters.step):
         limit = "--steps" if 0 < config.steps <= counters.step else "--max-minutes"
         say_first(f"{out}: already finished, at step {counters.step:,}; more {limit} go on")
         return 0
@@ -641,10 +648,10 @@ def train(
             if not stop and counters.validation.get("step") != counters.step:
                 validate(log)
             save(log)
-            metrics.draw(out)
+            draw()
             line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out}")
-            if stop and build is None:
-                say(f"to go on: gopolicy train --out {quoted(str(out))} --resume")
+            if stop and command:
+                say(f"to go on: {command} --out {quoted(str(out))} --resume")
     return status
 
 
@@ -786,13 +793,15 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     """
     network, _ = weights.load(source)
     shape = {name: getattr(network.config, name) for name in ("planes", "filters", "layers", "kind")}
+    if network.config.size != config.network().size:
+        raise OptionError(f"--init {source} is for {network.config.size} lines, training is for {config.network().size}")
     for name, value in shape.items():
         if given.get(name, value) != value:
             raise OptionError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
-def _state(out: Path) -> tuple[int, int] | None:
+def state(out: Path) -> tuple[int, int] | None:
     """Tells whether a run has gone on: time and size of its checkpoint, or None."""
     with suppress(OSError):
         found = (out / CHECKPOINT).stat()
@@ -801,8 +810,10 @@ def _state(out: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Holds the run folder against other processes for as long as this one lives. Raises TrainingError where another has it."""
+def alone(out: Path, seen: tuple[int, int] | None) -> Iterator[None]:
+    """Makes the run folder if there is none, and holds it against other processes for as long as this one lives. Raises TrainingError
+    where another has it, or has gone on with the run since its ``state`` was ``seen``."""
+    out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK).open("ab") as file:
         try:
             if sys.platform == "win32":
@@ -817,6 +828,10 @@ def _alone(out: Path) -> Iterator[None]:
             raise TrainingError(f"another process trains in {out}: wait for its end, or take another --out") from None
         except OSError:  # a file system without locks
             pass
+        if state(out) != seen:
+            raise TrainingError(f"another process has trained in {out} meanwhile: the run goes on with --resume")
+        for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
+            leftover.unlink(missing_ok=True)
         yield
 
 
@@ -831,12 +846,16 @@ def teacher_facts(config: TrainingConfig) -> dict[str, str]:
     return {"teacher_digest": hashlib.sha256(weights.resolve(config.teacher).read_bytes()).hexdigest()[:16]} if config.teacher else {}
 
 
-def run(args: argparse.Namespace) -> int:
-    """``gopolicy train``: returns the exit status, raises GoPolicyError for what cannot be done."""
+def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
+    """``gopolicy train``, or what ``command`` says: returns the exit status, raises GoPolicyError for what cannot be done."""
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
     out = Path(args.out)
-    state = _state(out)
+    seen = state(out)
     config, checkpoint = prepare(out, args.resume, given)
+    if checkpoint is not None and "ablation" in checkpoint.facts:  # perhaps another network or fewer games than options can tell
+        raise TrainingError(f"the run in {out} is one of scripts/ablate.py: the same command of it goes on with it")
+    if args.init and args.init not in weights.PACKAGED:
+        args.init = str(Path(args.init).resolve())  # a run may go on from another folder
     initial = None
     if checkpoint is None and args.init:
         initial, config = initial_network(args.init, config, given)
@@ -868,21 +887,16 @@ def run(args: argparse.Namespace) -> int:
                         f"a new run from these weights with --init {quoted(str(out / WEIGHTS))}"
                     )
                 started = checkpoint.facts.get("init", "random weights")
-                if args.init and args.init != started:
+                if args.init and args.init not in (started, str(Path(started).resolve())):
                     raise TrainingError(f"{out} was started from {Path(started).name}, and cannot go on from {args.init}: leave --init out")
                 facts = checkpoint.facts | facts
             elif initial is not None:
-                facts["init"] = str(args.init)
+                facts["init"] = args.init
                 if initial.config.folded:  # as those of the package are
                     planes, _ = batches.make(0)
                     initial = initial.unfolded(planes[:UNFOLD_POSITIONS].float())
             if workers.first:  # the others have read the folder: no process comes here before all have
-                out.mkdir(parents=True, exist_ok=True)
-                held.enter_context(_alone(out))
-                if _state(out) != state:
-                    raise TrainingError(f"another process has trained in {out} meanwhile: the run goes on with --resume")
-                for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
-                    leftover.unlink(missing_ok=True)
+                held.enter_context(alone(out, seen))
 
             measured = bool(playable(games, "validation")[1].any())
             if not measured and workers.first:
@@ -897,6 +911,15 @@ def run(args: argparse.Namespace) -> int:
                 )
                 return batches
 
-            return train(config, out, batches, validation if measured else None, facts, workers, checkpoint=checkpoint, initial=initial)
+            return train(
+                config, out, batches, validation if measured else None, facts, workers,
+                checkpoint=checkpoint, initial=initial, command=command,
+            )  # fmt: skip
+        except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
+            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
+                raise
+            raise TrainingError(
+                f"there is not the memory for steps of {config.batch_size:,} positions: take a smaller --batch-size, or a smaller network"
+            ) from error
         finally:
             batches.close()

@@ -19,6 +19,7 @@ Exit status: 0, 2 for what cannot be run, 128 + the signal's number where one st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -48,7 +49,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from gopolicy import __version__, draw, evaluation, metrics, training, weights  # noqa: E402
-from gopolicy.batches import Batches, fixed  # noqa: E402
+from gopolicy.batches import Batches, fixed, playable  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
 from gopolicy.cli import write_any_name  # noqa: E402
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
@@ -629,6 +630,7 @@ def fewer(packed: PackedGames, fraction: float) -> PackedGames:
 def train(run: Run, folder: Path, workers: Workers) -> int:
     """Trains, or goes on, or finds that all is done; the exit status as training.train gives it."""
     given = {entry.name: getattr(run.config, entry.name) for entry in dataclasses.fields(TrainingConfig)}
+    seen = training.state(folder)
     config, checkpoint = training.prepare(folder, True, given)
     workers.agree(0)  # all have read the folder before one writes
     packed = PackedGames.open(run.games)
@@ -641,13 +643,12 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
     )  # fmt: skip
     try:
         facts = training.data_facts(run.games, packed, batches.positions) | {"ablation": run.configuration.settings()}
-        if workers.first:
-            folder.mkdir(parents=True, exist_ok=True)
 
         def validation() -> Iterable[tuple[Any, ...]]:
             return fixed(packed, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0)
 
-        return training.train(config, folder, batches, validation, facts, workers, checkpoint=checkpoint, build=design.network)
+        with training.alone(folder, seen) if workers.first else contextlib.nullcontext():
+            return training.train(config, folder, batches, validation, facts, workers, checkpoint=checkpoint, build=design.network)
     finally:
         batches.close()
 
@@ -741,8 +742,6 @@ MOST_PAIRS = 400
 
 def pairs(asked: Policy, found: list[tuple[Case, Case]]) -> dict[str, Any]:
     """How often the first choice is the capture, in the game and after a stone has moved by one point; and what the picture shows."""
-    if not found:
-        raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
     cases = [case for pair in found for case in pair]
     right, probs = [], []
     for begin in range(0, len(cases), 128):
@@ -825,14 +824,15 @@ def identity(run: Run) -> dict[str, Any]:
     }
 
 
-def read_lines(path: Path) -> dict[str, dict[str, Any]]:
-    """The lines by the runs' keys; the last one of a run counts. A line cut off by a power cut is left out."""
-    lines: dict[str, dict[str, Any]] = {}
+def read_lines(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
+    """The lines by the run's key, the number of test positions and the digest of their games; the last one of these counts. A line cut
+    off by a power cut is left out."""
+    lines: dict[tuple[str, int, str], dict[str, Any]] = {}
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             try:
                 line = json.loads(text)
-                lines[line["key"]] = line
+                lines[line["key"], line["test_positions"], line["games"]["digest"]] = line
             except (ValueError, KeyError, TypeError):
                 say(f"{path}: a line that is no run is left out")
     return lines
@@ -854,12 +854,17 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
     facts = training.data_facts(games, packed, 0)
     about = {"file": Path(games).name, "games": len(packed), "digest": facts["digest"]}
     done = read_lines(out / LINES)
+    for split in ("validation", "test"):
+        if not playable(packed, split)[1].any():
+            raise AblationError(f"no game in {games} is in the {split} split, which gets 3 % of them: take some hundreds of games")
+    if any(PAIRS in run.tests for run in runs) and not moved_stones(packed):
+        raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
     workers.agree(0)  # all have read the lines before one writes
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)
     for number, run in enumerate(runs, start=1):
-        line = done.get(run.key, {})
-        tests = line.get("test", {}) if line.get("test_positions") == test_positions else {}
+        line = done.get((run.key, test_positions, about["digest"]), {})
+        tests = line.get("test", {})
         missing = [label for label in run.tests if label not in tests]
         if not missing or "failed" in line:
             continue

@@ -25,9 +25,12 @@ from typing import Any
 from environment import ROOT, enter
 
 
-def content(archives: list[Path]) -> list[str]:
-    """Tells archives apart: path, size and time of every file, or of a link that leads nowhere: that is told of when games are read."""
+def content(archives: list[Path], run: Path) -> list[str]:
+    """Tells archives apart: path, size and time of every file, or of a link that leads nowhere: that is told of when games are read.
+    What lies in the run folder is none of them."""
     files = [file for archive in archives for file in (sorted(archive.rglob("*")) if archive.is_dir() else [archive])]
+    inside = os.path.abspath(run) + os.sep
+    files = [file for file in files if not (os.path.abspath(file) + os.sep).startswith(inside)]
     stats = [file.stat() if file.exists() else file.lstat() for file in files]
     return [repr((os.path.realpath(file), stat.st_size, stat.st_mtime_ns)) for file, stat in zip(files, stats, strict=True)]
 
@@ -41,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> int:
     from gopolicy import cli, games, training
-    from gopolicy.errors import GoPolicyError, UsageError
+    from gopolicy.errors import GoPolicyError, UsageError, quoted
 
     cli.write_any_name()  # signs in texts of help that the terminal lacks
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,7 +65,7 @@ def main() -> int:
             if missing:
                 raise GoPolicyError(f"there is no archive {missing[0]}")
             chosen = dataclasses.asdict(games.filter_from(args)) | {"illegal": args.illegal}
-            wanted = hashlib.sha256(json.dumps([content(args.archives), chosen]).encode()).hexdigest()
+            wanted = hashlib.sha256(json.dumps([content(args.archives, run), chosen]).encode()).hexdigest()
             if not packed.exists():
                 run.mkdir(parents=True, exist_ok=True)
                 origin.write_text(wanted, encoding="ascii")  # first: games without it would be called another archive's
@@ -75,7 +78,7 @@ def main() -> int:
             metrics.touch()  # marks a run that has not come to its first checkpoint: RUN is not empty, the games lie in it
         args.games, args.resume = packed, True
         try:
-            return training.run(args)
+            return training.run(args, f"python {quoted(sys.argv[0])}")
         finally:
             if not begun and metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
                 metrics.unlink()

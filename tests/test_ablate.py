@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from gopolicy import games, metrics, symmetry, training, weights
+from gopolicy import cli, games, metrics, symmetry, training, weights
 from gopolicy.batches import Batches
 from gopolicy.board import Board
 from gopolicy.features import encode
@@ -102,6 +102,45 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("a finished run was trained again"))
     assert run(*command) == 0
     assert (out / ablate.LINES).read_bytes() == written
+
+
+def test_a_run_folder_is_for_one_process_and_for_this_script(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its network may be none that the options of ``gopolicy train`` can tell, its games fewer than those in the file."""
+    out = tmp_path / "out"
+    command = (packed_file, "--out", out, "--file", own(tmp_path / "own.json", {"name": "torus", "kind": "alphago", "padding": "circular"}))
+    assert run(*command, "--positions", "32") == 0
+    (folder,) = out.glob("torus-*")
+    before = (folder / training.CHECKPOINT).read_bytes()
+    assert cli.main(["train", "--out", str(folder), "--resume", "--steps", "3"]) == 1
+    assert "is one of scripts/ablate.py" in capsys.readouterr().err
+    assert (folder / training.CHECKPOINT).read_bytes() == before
+    (out / ablate.LINES).unlink()
+    with training.alone(folder, training.state(folder)):
+        assert run(*command, "--positions", "32") == 2
+    assert "another process trains in" in capsys.readouterr().err
+
+
+def test_tests_on_other_positions_stand_beside_those_before(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other games, or another number of positions: what was measured before is not lost, and each table compares like with like."""
+    other, out = tmp_path / "other.gpk", tmp_path / "out"
+    games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], other, chosen=games.Filter(max_moves=250))
+    chosen = own(
+        tmp_path / "own.json", {"name": "own", "planes": "alphago4", "games": str(packed_file)}, {"name": "cmd", "planes": "alphago4"}
+    )
+    command = ("--out", out, "--file", chosen, "--positions", "32")
+    for source, positions in ((packed_file, 48), (packed_file, 20), (other, 48)):
+        assert ablate.main([str(word) for word in (source, *command, *TINY.split(), "--test-positions", positions)]) == 0
+    found = sorted((line["name"], line["test_positions"], line["games"]["file"]) for line in ablate.read_lines(out / ablate.LINES).values())
+    assert ("own", 48, "other.gpk") in found
+    assert found.count(("own", 48, packed_file.name)) == 1
+
+
+def test_games_that_cannot_be_tested_on_are_told_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = tmp_path / "few.gpk"
+    games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], few, chosen=games.Filter(min_moves=230))
+    assert run(few, "--out", tmp_path / "out", "--set", "pooling", "--positions", "32") == 2
+    assert "no game in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_teacher_is_another_run(packed_file: Path, tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_other_archives_are_not_taken_for_those_that_were_packed(
     assert "was made from other archives or with other filters" in capsys.readouterr().err
 
 
+def test_a_run_folder_among_the_games(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the run writes are no other games."""
+    monkeypatch.chdir(archive)
+    assert main(monkeypatch, ".", "--out", "run", "--steps", "1") == 0
+    assert main(monkeypatch, archive, "--out", archive / "run", "--steps", "2", "--resume") == 0
+    assert weights.load(archive / "run" / "weights.safetensors")[1]["steps"] == 2
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
 def test_a_link_that_leads_nowhere(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an editor leaves beside a game that is open in it; and one that leads to itself."""

@@ -60,7 +60,8 @@ def train(out: Path, *, events: dict | None = None, resume: bool = False, initia
     config, checkpoint = training.prepare(out, resume, options)
     out.mkdir(exist_ok=True)
     batches = Synthetic(config.batch_size, config.seed, events=events)
-    return training.train(config, out, batches, validation, {"file": "/somewhere/games.gpk"}, CPU, checkpoint=checkpoint, initial=initial)
+    facts = {"file": "/somewhere/games.gpk"}
+    return training.train(config, out, batches, validation, facts, CPU, checkpoint=checkpoint, initial=initial, command="gopolicy train")
 
 
 def tensors(out: Path) -> dict[str, torch.Tensor]:
@@ -161,7 +162,7 @@ def test_stopped_by_a_signal_and_resumed_it_is_the_same_run(tmp_path, options, s
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     state = training.load_checkpoint(tmp_path / "broken" / training.CHECKPOINT)
     assert state.counters.step == stop + 1  # the step in hand was finished
-    assert "--resume" in capsys.readouterr().err
+    assert f"to go on: gopolicy train --out {tmp_path / 'broken'} --resume" in capsys.readouterr().err
     assert train(tmp_path / "broken", resume=True) == 0
     assert_same_run(tmp_path / "straight", tmp_path / "broken")
 
@@ -352,6 +353,9 @@ def test_starting_from_given_weights(tmp_path):
         assert torch.equal(tensors(tmp_path / "second")[f"network/{name}"], parameter)
     with pytest.raises(TrainingError, match="has --layers 3, the options ask for 5"):
         training.initial_network(source, TrainingConfig(), {"layers": 5})
+    weights.save(tmp_path / "13", PolicyNetwork(dataclasses.replace(network.config, size=13)), {})
+    with pytest.raises(TrainingError, match="is for 13 lines, training is for 19"):
+        training.initial_network(str(tmp_path / "13"), TrainingConfig(), {})
 
 
 def test_from_a_teacher_alone_what_was_played_is_not_learned(tmp_path, monkeypatch):
@@ -499,14 +503,42 @@ def test_one_process_trains_in_a_folder(tmp_path):
     source, run = str(tmp_path / "games.gpk"), tmp_path / "run"
     options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16", "--steps=1"]
     run.mkdir()
-    with training._alone(run):
+    with training.alone(run, None):
         with pytest.raises(TrainingError, match="another process trains in"):
             run_command(source, "--out", str(run), *options)
         assert [path.name for path in run.iterdir()] == [training.LOCK]
     assert run_command(source, "--out", str(run), *options) == 0
-    with training._alone(run), pytest.raises(TrainingError, match="another process trains in"):
+    with training.alone(run, training.state(run)), pytest.raises(TrainingError, match="another process trains in"):
         run_command("--out", str(run), "--resume", "--steps=2")
     assert run_command("--out", str(run), "--resume", "--steps=2") == 0
+
+
+def test_too_little_memory_is_told(tmp_path, monkeypatch):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    said = ["[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to …"]
+    for number, error in enumerate([RuntimeError(*said), torch.OutOfMemoryError("CUDA out of memory."), MemoryError()]):
+
+        def full(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(training.F, "cross_entropy", full)
+        options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--steps=1"]
+        with pytest.raises(TrainingError, match=r"not the memory for steps of 16 positions: take a smaller --batch-size"):
+            run_command(str(tmp_path / "games.gpk"), "--out", str(tmp_path / f"run{number}"), *options)
+
+
+def test_the_same_weights_by_another_path(tmp_path, monkeypatch):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    torch.manual_seed(1)
+    weights.save(tmp_path / "w", PolicyNetwork(TrainingConfig(filters=4, layers=2).network()), {})
+    monkeypatch.chdir(tmp_path)
+    options = ["--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16"]
+    assert run_command("games.gpk", "--out", "run", "--init", "w", *options, "--steps=1") == 0
+    assert weights.load("run/weights.safetensors")[1]["data"]["init"] == "w"
+    assert run_command("--out", "run", "--resume", "--init", str(tmp_path / "w"), "--steps=2") == 0
+    assert run_command("--out", "run", "--resume", "--init", "./w", "--steps=3") == 0
+    with pytest.raises(TrainingError, match="was started from w, and cannot go on from"):
+        run_command("--out", "run", "--resume", "--init", "run/weights.safetensors", "--steps=3")
 
 
 def test_what_another_process_has_trained_meanwhile_is_not_lost(tmp_path, monkeypatch):
@@ -676,6 +708,61 @@ def test_long_gradients_are_cut(tmp_path):
         moved[clip] = math.sqrt(sum(float((end[f"network/{name}"] - value).square().sum()) for name, value in start.items()))
     assert moved[0.01] == pytest.approx(0.01, rel=1e-3)
     assert moved[0.0] > 0.05
+
+
+def test_the_averaged_weights_follow_the_option(tmp_path):
+    """Each step leaves a twentieth of the average before it."""
+    run = tmp_path / "run"
+    train(run, **SMALL, steps=3, ema=0.05)
+    before = tensors(run)
+    train(run, resume=True, steps=4)
+    after = tensors(run)
+    names = [name.removeprefix("network/") for name in after if name.startswith("network/") and after[name].is_floating_point()]
+    assert len(names) > 10
+    for name in names:
+        expected = torch.lerp(before[f"average/{name}"], after[f"network/{name}"], 0.95)
+        torch.testing.assert_close(after[f"average/{name}"], expected)
+        assert torch.equal(after[f"average/{name}"], load_file(run / training.WEIGHTS)[name])
+
+
+def test_label_smoothing_spreads_a_part_of_the_target(tmp_path):
+    options = SMALL | {"precision": "float32", "steps": 1, "log_every": 1}
+    torch.manual_seed(SMALL["seed"])
+    planes, targets = Synthetic(SMALL["batch_size"], SMALL["seed"]).batch(0)
+    with torch.no_grad():
+        told = PolicyNetwork(TrainingConfig(**SMALL).network()).train()(planes.float()).log_softmax(1)
+    right, all_points = -told[torch.arange(len(targets)), targets].mean().item(), -told.mean().item()
+    assert abs(right - all_points) > 1e-3
+    for part in (0.0, 0.3):
+        train(tmp_path / str(part), **options, label_smoothing=part)
+        loss = next(line["loss"] for line in lines(tmp_path / str(part)) if line["kind"] == "train")
+        assert loss == pytest.approx((1 - part) * right + part * all_points, abs=5e-5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_what_ends_without_a_measurement_is_measured_by_the_next_command(tmp_path, capsys):
+    """Stopped in its last step, or long enough for whoever makes it shorter."""
+    for name, steps in (("last", 6), ("shorter", 20)):
+        run = tmp_path / name
+        assert train(run, events={5: lambda: os.kill(os.getpid(), signal.SIGINT)}, **SMALL | {"steps": steps}) == 130
+        assert weights.load(run / training.WEIGHTS)[1]["accuracy"] == {}
+        assert train(run, resume=True, steps=6) == 0
+        assert "finished at step 6" in capsys.readouterr().err
+        assert weights.load(run / training.WEIGHTS)[1]["accuracy"]["step"] == 6
+        assert train(run, resume=True, steps=6) == 0
+        assert "already finished, at step 6" in capsys.readouterr().err
+    assert train(tmp_path / "straight", **SMALL, steps=6) == 0
+    assert_same_run(tmp_path / "straight", tmp_path / "last")
+
+
+def test_curves_that_cannot_be_drawn_stop_nothing(tmp_path, pictures, capsys):
+    run = tmp_path / "run"
+    (run / "curves.png").mkdir(parents=True)
+    config = TrainingConfig(**SMALL, steps=6)
+    assert training.train(config, run, Synthetic(16, 3), validation, {}, CPU) == 0
+    assert "the curves could not be drawn: " in capsys.readouterr().err
+    assert training.load_checkpoint(run / training.CHECKPOINT).counters.step == 6
+    assert not list(run.glob(".curves*"))
 
 
 def test_measuring_against_a_count_by_hand():

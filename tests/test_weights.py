@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -67,6 +68,19 @@ def test_float16_takes_half_the_room_and_rounds_once(tmp_path):
     for name, tensor in network.state_dict().items():
         assert back.state_dict()[name].dtype == tensor.dtype
         assert torch.equal(back.state_dict()[name], tensor.half().to(tensor.dtype))
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    (tmp_path / "w").write_bytes(b"before")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        weights.save(tmp_path / "w", make(), {})
+    assert told.value.filename == str(tmp_path / "w")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("w", b"before")]
 
 
 def test_values_that_do_not_fit_are_not_saved(tmp_path):
