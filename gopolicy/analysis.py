@@ -200,20 +200,19 @@ def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
     return runs[0] if runs[0] > 1 else 0
 
 
+BY_TURNS = 7  # moves from White's first, after which a position set up stone by stone hardly ever looks like a game
+
+
 def handicap(board: Board) -> int:
     """Black's handicap stones, as KataGo counts them: those set up, and those played before White's first stone; a single one is a move.
 
-    Where White's stones are set up too, or stand first two in a row, somebody has set up a position by ``play``.
+    Where White's stones are set up too, or the game does not go on by turns from White's first, somebody has set up a position by ``play``.
     """
-    first = board.first_stones()
-    played = 0
-    for (colour, point), (after, _) in pairwise([*board.moves, (BLACK, PASS)]):
-        if colour == WHITE and after == WHITE:
-            played = 0
-            break
-        if colour == WHITE and point != PASS:
-            break
-        played += colour == BLACK and point != PASS
+    first, moves = board.first_stones(), board.moves
+    start = next((i for i, (colour, point) in enumerate(moves) if colour == WHITE and point != PASS), len(moves))
+    played = sum(colour == BLACK and point != PASS for colour, point in moves[:start])
+    if any(before == after for (before, _), (after, _) in pairwise(moves[start : start + BY_TURNS])):
+        played = 0
     stones = len(first) + played
     return stones if stones > 1 and all(colour == BLACK for colour, _ in first) else 0
 
@@ -691,7 +690,7 @@ def read_query(query: Mapping[str, Any]) -> Query:
         komi=float(komi),
         wanted=Wanted(
             _restrictions(query, size),
-            visits=_whole(query, "maxVisits", 1, None, VISITS),
+            visits=_whole(query, "maxVisits", 1, 2**62, VISITS),
             pv_length=1 + min(_whole(query, "analysisPVLen", 0, None, PV_LENGTH - 1), MAX_PV),
         ),
         policy=_flag(query, "includePolicy"),

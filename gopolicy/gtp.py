@@ -424,9 +424,11 @@ class Engine:
         mover = _colour(colour)
         stop = self._out_of_time(mover)
         dead = self._dead_stones(-mover, stop)
-        around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
-        wanted = Wanted((around,)) if dead else Wanted()
-        return self._played(mover, self._decide(mover, self.temperature, False, wanted, passes=not dead, stop=stop))
+        move = self._decide(mover, self.temperature, False, stop=stop)
+        if move == PASS and dead:  # what is left to gain goes first: an answer missed may cost the game
+            around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
+            move = self._decide(mover, self.temperature, False, Wanted((around,)), passes=False, stop=stop)
+        return self._played(mover, move)
 
     def _dead_stones(self, colour: int, stop: Callable[[], bool]) -> list[int]:
         """None without a scorer, and none where ``stop()`` ends the search."""
@@ -485,6 +487,8 @@ class Engine:
             if not worth.any() and wanted.may_pass(colour):
                 return PASS
         allowed = wanted.permitted(sensible, colour, 0)
+        if not allowed.any() and passes and wanted.restrictions and wanted.may_pass(colour):
+            return PASS
         mask = next((mask for mask in (allowed & worth, allowed) if mask.any()), sensible)
         return self._draw(probs.ravel(), mask, temperature)
 

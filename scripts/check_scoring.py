@@ -44,6 +44,7 @@ from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
 MOST_LINES = 19  # of GNU Go's boards
+LONGEST = 300  # seconds in which GNU Go counts a game
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
 
 
@@ -79,7 +80,10 @@ def ask_gnugo(program: str, record: GameRecord) -> tuple[float, set[int]]:
     plays = [f"play {'black' if colour == BLACK else 'white'} {point_to_gtp(point, record.size)}" for colour, point in stones]
     questions = [f"boardsize {record.size}", "clear_board", f"komi {record.komi}", *plays, "final_score", "final_status_list dead", "quit"]
     command = [program, "--mode", "gtp", "--level", "1", "--seed", "1", "--chinese-rules"]
-    done = subprocess.run(command, input="\n".join(questions) + "\n", capture_output=True, text=True, timeout=300, check=False)
+    try:
+        done = subprocess.run(command, input="\n".join(questions) + "\n", capture_output=True, text=True, timeout=LONGEST, check=False)
+    except subprocess.TimeoutExpired:
+        raise RefereeError(f"{record.name}: GNU Go did not answer within {LONGEST} s") from None
     answers = [answer.strip() for answer in done.stdout.split("\n\n") if answer.strip()]
     if len(answers) != len(questions) or not all(answer.startswith("=") for answer in answers):
         wrong = next((answer for answer in answers if not answer.startswith("=")), "nothing more")
@@ -180,7 +184,11 @@ def main() -> int:
             for record in finished_games(args.archives, args.every, args.recorded):
                 if len(compared) >= args.games:
                     break
-                game = compare(policy, record, args.playouts, gnugo)
+                try:
+                    game = compare(policy, record, args.playouts, gnugo)
+                except RefereeError as error:
+                    progress.write(f"{error}; left out", sys.stderr)
+                    continue
                 compared.append(game)
                 if log:
                     log.write(json.dumps(asdict(game)) + "\n")

@@ -226,7 +226,7 @@ def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonu
     assert analysis.NAMED_RULES[name].komi(board_of(9, "C3 G7 G3 C7"), 7.5) == 7.5
 
 
-# Stones set up, moves, and the handicap that KataGo's BoardHistory::computeNumHandicapStones comes to.
+# Stones set up, moves, and the handicap that KataGo's BoardHistory::computeNumHandicapStones comes to, where it is a game's.
 @pytest.mark.parametrize(
     ("first", "moves", "stones"),
     [
@@ -239,6 +239,8 @@ def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonu
         ("b C3,b G7,b G3", "w E5,b E6,b E7", 3),
         ("b C3,b G7,b G3", "w pass,b E6,w E7", 4),
         ("", "b C3,b G7,b G3,w E5,w E6", 0),
+        ("", "b C3,b G7,b G3,w E5,b E6,w pass,b C7,w E7,b F7", 3),
+        ("", "b C3,b G7,w E5,b E6,b E7", 0),  # a position as q5Go sets it up, point by point
         ("b C3,b G7,w G3", "b E5", 0),
         ("", "", 0),
     ],
@@ -541,6 +543,7 @@ WRONG = [
     ({"priorities": [1, 2]}, "priorities"),
     ({"priority": 0.5}, "priority"),
     ({"maxVisits": 0}, "maxVisits"),
+    ({"maxVisits": 10**400}, "maxVisits"),
     ({"includePolicy": 1}, "includePolicy"),
     ({"overrideSettings": []}, "overrideSettings"),
     ({"overrideSettings": {"reportAnalysisWinratesAs": "ME"}}, "overrideSettings"),

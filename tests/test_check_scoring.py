@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import check_scoring  # noqa: E402
+
 GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
 # Black holds four columns of seven and White three; all is counted, but for one game that ended by resignation.
 GAME = "(;GM[1]FF[4]SZ[7]KM[6.5]RE[{}]" + "".join(f";B[d{row}];W[e{row}]" for row in "abcdefg") + "{};B[];W[])"
@@ -53,6 +58,34 @@ def test_against_gnu_go(tmp_path: Path) -> None:
     (tmp_path / "large.sgf").write_text(GAME.format("", "").replace("SZ[7]", "SZ[21]"))
     told = json.loads(run(tmp_path, "--json").stdout)
     assert (told["games"], told["same"], told["stones"], told["stones_same"]) == (1, 1, 14, 14)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a program that is a script")
+def test_a_game_that_takes_too_long_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And so is one that GNU Go does not understand; the others are counted."""
+    for name in ("slow", "strange", "well"):
+        (tmp_path / f"{name}.sgf").write_text(
+            GAME.format("", "").replace("KM[6.5]", {"slow": "KM[1]", "strange": "KM[2]"}.get(name, "KM[3]"))
+        )
+    program = tmp_path / "gnugo"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys, time\ntold = sys.stdin.read().split(chr(10))\n"
+        "if 'komi 1.0' in told: time.sleep(60)\n"
+        "for line in told:\n"
+        "    score = '= what' if 'komi 2.0' in told else '= B+4'\n"
+        "    if line: print(score if line == 'final_score' else '= ', end=chr(10) * 2)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(check_scoring, "LONGEST", 2)
+    monkeypatch.setattr(sys, "argv", ["check_scoring.py", str(tmp_path), "--gnugo", str(program), "--playouts", "2", "--json"])
+    check_scoring.main()
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (told["games"], told["same"]) == (1, 1)
+    assert "slow.sgf: GNU Go did not answer within 2 s; left out" in err
+    assert "strange.sgf: GNU Go gave the score '= what'; left out" in err
 
 
 def test_where_nothing_can_be_compared(tmp_path: Path) -> None:

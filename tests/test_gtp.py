@@ -582,6 +582,16 @@ def test_cleanup_takes_dead_stones_off():
     assert tell(engine, "kgs-genmove_cleanup b") == ["= pass"]
 
 
+def test_cleanup_answers_first():
+    """White has threatened something while White's own prisoners wait to be taken: as long as a move is worth playing, it is played."""
+    scorer = Scores(dead=("D4", "E4"))
+    engine = engine_of(Prefers("G7", "D3", "F4"), scorer=lambda: scorer)
+    tell(engine, "boardsize 9", "play w D4", "play w E4")
+    assert tell(engine, "kgs-genmove_cleanup b") == ["= G7"]
+    scorer.passes = True
+    assert tell(engine, "kgs-genmove_cleanup b", "kgs-genmove_cleanup b") == ["= D3", "= F4"]
+
+
 def test_cleanup_comes_in_time():
     """Where the search for dead stones takes too long, the network alone decides."""
     scorer = Scores(dead=("D4",))
@@ -668,7 +678,10 @@ def test_a_move_that_is_avoided_is_not_played():
     assert engine.board.moves == [(BLACK, point_from_gtp("Q16", 19))]
 
 
-@pytest.mark.parametrize(("told", "played"), [("avoid b A5 1", "B5"), ("allow b C3,D4 1", "C3"), ("avoid b pass 1", "A5"), ("", "A5")])
+@pytest.mark.parametrize(
+    ("told", "played"),
+    [("avoid b A5 1", "B5"), ("allow b C3,D4 1", "C3"), ("avoid b pass 1", "A5"), ("allow b pass 1", "pass"), ("", "A5")],
+)
 def test_a_restriction_comes_before_what_is_worth_playing(told, played):
     class Corner(Scores):
         def worth_playing(self, board, probs, komi, rules, stop=None):
