@@ -23,7 +23,7 @@ from gopolicy import symmetry
 from gopolicy.board import Journal, State, cell_of, clear, play
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, EMPTY, WHITE
-from gopolicy.errors import GamesError
+from gopolicy.errors import MAX_THREADS, GamesError, whole_number
 from gopolicy.features import Tracker, expand, follow, forget, plane_set, workspace, write_codes
 from gopolicy.games import PASS_CODE, WHITE_BIT, PackedGames, mixed
 from gopolicy.ladders import Reader
@@ -248,7 +248,11 @@ class Batches:
         threads: int = 2,
         pin_memory: bool = False,
     ) -> None:
-        if batch_size <= 0 or batch_size % (PER_GAME * world):
+        world = whole_number(world, "the number of processes", 1)
+        rank = whole_number(rank, "the rank of a process", 0, world - 1)
+        batch_size, seed = whole_number(batch_size, "the size of a batch", 1), whole_number(seed, "the seed", 0, 2**63 - 1)
+        threads = whole_number(threads, "the number of threads", 1, MAX_THREADS)
+        if batch_size % (PER_GAME * world):
             raise GamesError(f"a batch of {batch_size} cannot be divided: it has to be a multiple of {PER_GAME * world}")
         self.packed, self.planes, self.augment, self.pin_memory = packed, planes, augment, pin_memory
         self.batch_size, self.rank, self.world, self.threads = batch_size, rank, world, threads
@@ -285,7 +289,7 @@ class Batches:
 
     def make(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """This process's part of one batch: planes (B, P, 19, 19), targets (B,)."""
-        planes, targets = encode_samples(self.packed, *self.draw(step), self.planes)
+        planes, targets = encode_samples(self.packed, *self.draw(whole_number(step, "the number of a step", 0)), self.planes)
         return (planes.pin_memory(), targets.pin_memory()) if self.pin_memory else (planes, targets)
 
     def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

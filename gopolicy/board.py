@@ -21,7 +21,7 @@ from numba import from_dtype, int8, int16, int64, types, uint64, void
 
 from gopolicy.compiled import compiled, lowest_bit, popcount
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, PASS, WHITE, check_colour, check_size, colour_name, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, as_index, whole_number
+from gopolicy.errors import GoPolicyError, IllegalMoveError, UsageError, as_index, whole_number
 
 BORDER = 2
 CELLS = (MAX_SIZE + 2) * (MAX_SIZE + 1) + 2  # 704
@@ -556,6 +556,7 @@ class Board:
     """
 
     def __init__(self, size: int = 19, *, superko: bool = True) -> None:
+        size = check_size(size)  # also of numpy's narrow types, in which size * size overflows
         self.superko = superko
         self.to_play = BLACK
         self.moves: list[tuple[int, int]] = []  # (colour, point)
@@ -660,18 +661,27 @@ class Board:
 
         Raises GoPolicyError, and changes nothing, after the first move or where a chain would have no liberty.
         """
-        pairs = [(colour, self.point(move)) for colour, moves in ((BLACK, black), (WHITE, white), (EMPTY, empty)) for move in moves]
-        self.set_up(pairs)
+        stones = ((BLACK, black), (WHITE, white), (EMPTY, empty))
+        if any(not isinstance(moves, Iterable) for _, moves in stones):
+            raise UsageError("stones to set up are lists of points, as black=['D4', 'Q16']")
+        self.set_up([(colour, self.point(move)) for colour, moves in stones for move in moves])
 
     def set_up(self, stones: Iterable[tuple[int, int]]) -> None:
         """``setup`` with (colour, point) pairs, in their order."""
         if self.moves:
             raise GoPolicyError(f"stones can be set up before the first move only; {self.move_number} have been played")
         position = self._start.copy()
-        for colour, point in stones:
-            if not 0 <= point < position.size:
-                raise GoPolicyError(f"{point} is no point of a {self.size}x{self.size} board")
-            position[point] = colour if colour == EMPTY else check_colour(colour)
+        try:
+            pairs = [(colour, point) for colour, point in stones]
+        except (TypeError, ValueError):
+            raise UsageError(f"stones to set up are pairs (colour, point), not {stones!r}") from None
+        for colour, point in pairs:
+            index = as_index(point)
+            if index == PASS:
+                raise GoPolicyError("a pass cannot be set up")
+            if index is None or not 0 <= index < position.size:
+                raise GoPolicyError(f"{point!r} is no point of a {self.size}x{self.size} board")
+            position[index] = colour if colour == EMPTY else check_colour(colour)
         dead = int(set_stones(self.state, self.journal, position))
         if dead >= 0:
             self._set_start()
@@ -729,3 +739,10 @@ class Board:
                 f"{size - row:2d} " + " ".join({BLACK: "X", WHITE: "O", EMPTY: "."}[int(stone)] for stone in stones) + f" {size - row}"
             )
         return "\n".join([*lines, letters])
+
+
+def check_board(board: Any) -> Board:
+    """Returns ``board``; raises GoPolicyError for what is no Board."""
+    if not isinstance(board, Board):
+        raise UsageError(f"a Board is wanted, not a {type(board).__name__}")
+    return board

@@ -94,7 +94,7 @@ def compiled(
         try:
             try:
                 kernel: Any = numba.njit(signature, cache=CACHE_FOLDER is not None, **options)(function)
-            except OSError:  # the disk is full, or there is a quota
+            except (OSError, UnicodeError):  # the disk is full, or there is a quota; a name that the system's encoding lacks
                 if CACHE_FOLDER is None:
                     raise
                 CACHE_FOLDER = None

@@ -68,6 +68,7 @@ def point_from_gtp(vertex: str, size: int) -> int:
     if not 0 <= column < size or not 1 <= line <= size:
         last = VERTEX_LETTERS[size - 1]
         raise GoPolicyError(f"{vertex!r} is no point of a {size}x{size} board: A1 to {last}{size} (without I), or pass")
+    size = int(size)  # of numpy's narrow types, here and below: their products overflow
     return (size - line) * size + column
 
 
@@ -75,7 +76,8 @@ def point_to_gtp(point: int, size: int) -> str:
     """The GTP vertex of a point, ``pass`` for ``PASS``."""
     if point == PASS:
         return "pass"
-    row, column = divmod(point, size)
+    size = int(size)
+    row, column = divmod(int(point), size)
     return f"{VERTEX_LETTERS[column]}{size - row}"
 
 
@@ -89,7 +91,7 @@ def point_from_sgf(text: str, size: int) -> int:
     if len(text) == 2:
         column, row = _SGF_LETTERS.find(text[0]), _SGF_LETTERS.find(text[1])
         if 0 <= column < size and 0 <= row < size:
-            return row * size + column
+            return row * int(size) + column
     last = _SGF_LETTERS[size - 1]
     raise GoPolicyError(f"{text!r} is no SGF point of a {size}x{size} board: aa to {last}{last}, or nothing for a pass")
 
@@ -98,5 +100,5 @@ def point_to_sgf(point: int, size: int) -> str:
     """The SGF point of a point, the empty text for ``PASS``."""
     if point == PASS:
         return ""
-    row, column = divmod(point, size)
+    row, column = divmod(int(point), int(size))
     return _SGF_LETTERS[column] + _SGF_LETTERS[row]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from gopolicy.board import Board
+from gopolicy.board import Board, check_board
 from gopolicy.coords import BLACK, EMPTY, PASS, VERTEX_LETTERS, WHITE, colour_name, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError
 
@@ -92,7 +92,7 @@ def board_text(
     letters on their points, ``a`` the first, explained beside the board as ``a  Q16  31.2 %``. ``colour`` adds ANSI colours. Both are by
     default what standard output can show. No line is empty or ends in a blank, and without ``unicode`` all is ASCII.
     """
-    size = board.size
+    size = check_board(board).size
     can_colour, can_discs = shows(sys.stdout)
     colour = can_colour if colour is None else colour
     unicode = can_discs if unicode is None else unicode
@@ -184,7 +184,7 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
     from matplotlib.font_manager import get_font_names
     from matplotlib.patches import Circle, Rectangle
 
-    size = board.size
+    size = check_board(board).size
     stones = board.stones()
     probs = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)
     if probs is not None and probs.shape != (size, size):

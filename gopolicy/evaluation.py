@@ -52,6 +52,9 @@ def answer(
 ) -> Answers:
     """Asks the policy about the positions of whole games of a split (see ``batches.fixed``)."""
     parts: list[tuple[npt.NDArray[Any], ...]] = []
+    if max_positions is not None:
+        max_positions = whole_number(max_positions, "the number of positions", 1)
+    seed = whole_number(seed, "the seed", 0)
     for planes, targets, info in batches.fixed(packed, split, max_positions=max_positions, planes=player.planes, seed=seed):
         logs = player.log_probabilities(planes, symmetries)  # (B, N*N)
         place = targets.to(player.device)[:, None]
@@ -74,7 +77,7 @@ def answer(
             progress(len(targets))
     if not parts:
         sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
-        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ": more games are needed, or --split all"
+        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ": more games are needed, or the split all"
         raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

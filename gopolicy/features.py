@@ -28,6 +28,7 @@ from gopolicy.board import (
     Journal,
     State,
     advance,
+    check_board,
     clear_bit,
     has_bit,
     is_legal,
@@ -536,9 +537,7 @@ def encode(board: Board, planes: str = "alphago48", *, colour: int | None = None
     Raises GoPolicyError for a plane set, or a colour, that does not exist.
     """
     chosen = plane_set(planes)
-    if not isinstance(board, Board):
-        raise GoPolicyError(f"a {type(board).__name__} has no planes: a Board is wanted")
-    size = board.size
+    size = check_board(board).size
     out = np.empty((chosen.planes, size, size), dtype=np.uint8)
     space = workspace()
     colour = check_colour(board.to_play if colour is None else colour)

@@ -30,7 +30,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -513,6 +513,10 @@ class PackedGames:
     def open(cls, path: str | os.PathLike[str]) -> PackedGames:
         """Reads and checks a packed file; raises GamesError where it is none, is cut off or was altered."""
         try:
+            path = os.fspath(path)
+        except TypeError:
+            raise GamesError(f"a packed set of games is named by its path, not by {path!r}") from None
+        try:
             with open(path, "rb") as file:
                 data = bytearray(os.fstat(file.fileno()).st_size)  # not bytes: kernels take no read-only arrays
                 file.readinto(data)
@@ -555,7 +559,7 @@ class PackedGames:
             raise GamesError(f"{split!r} is no split: there are {', '.join(SPLITS)} and all")
         return np.flatnonzero(self.facts["split"] == SPLITS.index(split))
 
-    def record(self, index: int) -> GameRecord:
+    def record(self, index: SupportsIndex) -> GameRecord:
         """A game, from 0, as a GameRecord."""
         from gopolicy.sgf import GameRecord
 

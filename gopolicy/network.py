@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gopolicy.errors import DeviceError
+from gopolicy.errors import DeviceError, UsageError
 
 KINDS = ("alphago", "residual")
 MAX_FILTERS, MAX_LAYERS, MAX_PLANES = 4096, 1024, 1024  # far beyond use: they stop a damaged description from taking all memory
@@ -32,7 +32,7 @@ MAX_FILTERS, MAX_LAYERS, MAX_PLANES = 4096, 1024, 1024  # far beyond use: they s
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """What a network is made of. Raises ValueError for what cannot be built."""
+    """What a network is made of. Raises UsageError for what cannot be built."""
 
     planes: str = "alphago48"  # name of the plane set it reads, a key of features.PLANE_SETS
     in_planes: int = 48  # number of planes in that set
@@ -47,21 +47,21 @@ class PolicyConfig:
             value = getattr(self, field.name)
             kind = {"str": str, "int": int, "bool": bool}[str(field.type)]
             if type(value) is not kind:
-                raise ValueError(f"network: {field.name} is {value!r}, expected {field.type}")
+                raise UsageError(f"network: {field.name} is {value!r}, expected {field.type}")
         if self.kind not in KINDS:
-            raise ValueError(f"network: kind {self.kind!r} is unknown, known are {' and '.join(KINDS)}")
+            raise UsageError(f"network: kind {self.kind!r} is unknown, known are {' and '.join(KINDS)}")
         for name, low, high in (("in_planes", 1, MAX_PLANES), ("filters", 1, MAX_FILTERS), ("layers", 1, MAX_LAYERS), ("size", 2, 25)):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"network: {name} is {getattr(self, name)}, expected {low} to {high}")
+                raise UsageError(f"network: {name} is {getattr(self, name)}, expected {low} to {high}")
         if self.folded and self.kind != "residual":
-            raise ValueError("network: only a residual network can be folded, an alphago network has nothing to fold")
+            raise UsageError("network: only a residual network can be folded, an alphago network has nothing to fold")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PolicyConfig:
-        """From the JSON of a description. Raises ValueError for unknown names: they belong to a newer version."""
+        """From the JSON of a description. Raises UsageError for unknown names: they belong to a newer version."""
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ValueError(f"network: unknown settings {', '.join(unknown)}; they may belong to a newer gopolicy")
+            raise UsageError(f"network: unknown settings {', '.join(unknown)}; they may belong to a newer gopolicy")
         return cls(**values)
 
 
@@ -110,7 +110,7 @@ class Layer(nn.Module):
     def fold_into(self, plain: Layer) -> None:
         """Writes this layer as it acts in eval mode into ``plain``, a layer of the same shape without normalisation."""
         if self.norm is None or plain.conv.bias is None:
-            raise ValueError("network: a layer without batch normalisation cannot be folded")
+            raise UsageError("network: a layer without batch normalisation cannot be folded")
         norm = self.norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -125,7 +125,7 @@ class Layer(nn.Module):
         the same function in eval mode. The running statistics are those of the layer's inputs ``x``."""
         norm, weight = normalised.norm, self.conv.weight.double()
         if norm is None or self.conv.bias is None:
-            raise ValueError("network: only a layer without batch normalisation is unfolded, into one that has it")
+            raise UsageError("network: only a layer without batch normalisation is unfolded, into one that has it")
         assert norm.running_mean is not None
         assert norm.running_var is not None
         # Normalised, a filter of any length is the same function, but a long one learns slowly: it gets the length of a fresh one.
@@ -142,7 +142,7 @@ class Layer(nn.Module):
 class PolicyNetwork(nn.Module):
     """Planes (B, P, N, N) float → logits (B, N·N) float32; no softmax inside, and occupied points have logits too.
 
-    N need not be ``config.size``. Raises ValueError for another number of planes or a board that is not square.
+    N need not be ``config.size``. Raises UsageError for another number of planes or a board that is not square.
     """
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -180,7 +180,7 @@ class PolicyNetwork(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         if planes.dim() != 4 or planes.shape[1] != self.config.in_planes or planes.shape[2] != planes.shape[3]:
-            raise ValueError(f"network: planes have shape {tuple(planes.shape)}, expected (B, {self.config.in_planes}, N, N)")
+            raise UsageError(f"network: planes have shape {tuple(planes.shape)}, expected (B, {self.config.in_planes}, N, N)")
         x = F.relu(self.first(planes), inplace=True)  # (B, k, N, N)
         if self.config.kind == "residual":
             paired = len(self.tower) // 2 * 2
@@ -229,10 +229,10 @@ class PolicyNetwork(nn.Module):
         """The same function as this folded network, with batch normalisation again, so that it can be trained: a new network in eval
         mode. ``planes`` (B, P, N, N) float are positions like those it is to be trained on: the running statistics are theirs.
 
-        Raises ValueError for a network that is not folded.
+        Raises UsageError for a network that is not folded.
         """
         if not self.config.folded:
-            raise ValueError("network: only a folded network can be unfolded")
+            raise UsageError("network: only a folded network can be unfolded")
         with torch.random.fork_rng(devices=[]):
             network = PolicyNetwork(replace(self.config, folded=False)).to(self.point_bias.device).eval()
         inputs: list[Tensor] = []

@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from gopolicy import inference, symmetry, weights
-from gopolicy.board import Board
+from gopolicy.board import Board, check_board
 from gopolicy.coords import point_to_gtp
 from gopolicy.errors import MAX_THREADS, DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import PLANE_SETS, encode
@@ -84,6 +84,9 @@ class Policy:
             self.number = resolve_precision(precision, device)
             self.logits = inference.prepare(network.folded(), device, self.number)
 
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a Policy cannot be copied or pickled, as torch's prepared layers cannot: call load() in each process")
+
     @torch.inference_mode()
     def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
         """The logarithms of the probabilities of all points, legal or not: planes (B, P, N, N) → (B, N*N) float32 on the device.
@@ -105,17 +108,16 @@ class Policy:
         averaged: Tensor = (returned.mean(dim=1) + TURN * returned[:, 0]) / (1 + TURN)
         return averaged.clamp_min(1e-30).log()
 
-    def probabilities_batch(self, boards: Sequence[Board], symmetries: SupportsIndex = 1) -> list[npt.NDArray[np.float32]]:
+    def probabilities_batch(self, boards: Iterable[Board], symmetries: SupportsIndex = 1) -> list[npt.NDArray[np.float32]]:
         """``probabilities`` for many boards of one size at once."""
         try:
             boards = list(boards)
         except TypeError:
-            raise UsageError(f"a {type(boards).__name__} cannot be asked about: a sequence of Boards is wanted") from None
+            raise UsageError(f"Boards are wanted, not a {type(boards).__name__}") from None
         if not boards:
             return []
         for board in boards:
-            if not isinstance(board, Board):
-                raise UsageError(f"a {type(board).__name__} cannot be asked about: a Board is wanted")
+            check_board(board)
         sizes = {board.size for board in boards}
         if len(sizes) > 1:
             raise GoPolicyError(f"boards of one size are wanted, not of {', '.join(map(str, sorted(sizes)))}")
@@ -145,7 +147,7 @@ class Policy:
         """The ``k`` likeliest moves, best first; fewer where fewer are legal."""
         return self.top_k_batch([board], k, symmetries)[0]
 
-    def top_k_batch(self, boards: Sequence[Board], k: SupportsIndex = 5, symmetries: SupportsIndex = 1) -> list[list[Candidate]]:
+    def top_k_batch(self, boards: Iterable[Board], k: SupportsIndex = 5, symmetries: SupportsIndex = 1) -> list[list[Candidate]]:
         """``top_k`` for many boards of one size at once."""
         count = whole_number(k, "k, how many moves are wanted,", 1)
         return [_best(probs, count) for probs in self.probabilities_batch(boards, symmetries)]
@@ -157,7 +159,7 @@ def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:
     return [Candidate(point_to_gtp(int(point), probs.shape[0]), float(flat[point])) for point in order if flat[point] > 0]
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: str | torch.device) -> torch.device:
     """``auto``: a GPU where there is one, else the CPU. Raises DeviceError for what this machine does not have."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -176,7 +178,11 @@ def quickest(device: str = "auto", planes: str = "alphago48") -> str:
 
 
 def load(
-    weights_name: str | os.PathLike[str] = "default", *, device: str = "auto", threads: int | None = None, precision: str = "auto"
+    weights_name: str | os.PathLike[str] = "default",
+    *,
+    device: str | torch.device = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
 ) -> Policy:
     """The policy of a weights file, or of weights that come with the package: ``default``, ``fast`` for slow machines, ``playouts``.
 

@@ -35,6 +35,7 @@ from gopolicy.board import (
     State,
     advance,
     cell_of,
+    check_board,
     masks,
     neighbour,
     play,
@@ -620,7 +621,7 @@ def judge(policy: Thinker, board: Board, *, playouts: int = PLAYOUTS, known: End
     Whose turn it is makes no difference; the same position always gets the same judgement. ``known`` holds the ends of the first playouts
     of this position, as far as they have been played; those that are played here are added.
     """
-    for judgement in _judgements(policy, board, playouts, known=known):
+    for judgement in _judgements(policy, check_board(board), playouts, known=known):
         if not judgement.unsettled.any():
             break
     return judgement

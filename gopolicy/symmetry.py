@@ -21,6 +21,7 @@ COUNT = 8
 @cache
 def tables(size: int) -> npt.NDArray[np.uint16]:
     """The index tables of a board size: (8, N*N) uint16, shared by all callers and not to be written."""
+    size = int(size)
     points = np.arange(size * size, dtype=np.uint16).reshape(size, size)
     result = np.empty((COUNT, size * size), dtype=np.uint16)
     for k in range(COUNT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from gopolicy import batches, symmetry
 from gopolicy.batches import PER_GAME, Batches, draw_samples, encode_samples, fixed, playable, shuffled_index
 from gopolicy.coords import PASS
-from gopolicy.errors import GamesError
+from gopolicy.errors import GamesError, UsageError
 from gopolicy.features import PLANE_SETS, encode
 from gopolicy.games import Filter, PackedGames, pack
 from gopolicy.sgf import GameRecord, write_sgf
@@ -108,6 +109,27 @@ def test_processes_share_a_batch_without_changing_it(packed: PackedGames) -> Non
 def test_sizes_that_cannot_be_divided_are_refused(packed: PackedGames) -> None:
     with pytest.raises(GamesError, match="multiple of 24"):
         Batches(packed, batch_size=32, world=3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rank": 2},  # counted from 1
+        {"rank": -1},
+        {"world": 0},
+        {"threads": 0},
+        {"batch_size": 16.0},
+        {"batch_size": "16"},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"seed": 1.5},
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(packed: PackedGames, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="expected a whole number"):
+        Batches(packed, **{"batch_size": 32, "world": 2} | options)
+    with pytest.raises(UsageError, match="the number of a step"):
+        Batches(packed, batch_size=32).make(-1)
 
 
 def test_setup_passes_and_short_games(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from sgfmill.boards import Board as SgfmillBoard
 
 from gopolicy import draw
 from gopolicy.board import Board, first_illegal
-from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
+from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp, point_from_sgf, point_to_gtp, point_to_sgf
 from gopolicy.errors import GoPolicyError, IllegalMoveError
 from gopolicy.features import encode
 from gopolicy.sgf import GameRecord, write_sgf
+from gopolicy.symmetry import tables
 from tests.diagrams import RULES, Diagram
 from tests.reference import Position, ReferenceBoard, follow, own_games, random_game
 
@@ -319,6 +320,43 @@ def test_what_is_no_point_is_refused(move: object) -> None:
 def test_sizes_that_are_not_played(size: int) -> None:
     with pytest.raises(GoPolicyError, match="2 to 25"):
         Board(size)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_a_size_may_be_any_whole_number(kind: Any) -> None:
+    """Packed games tell theirs in 8 bits, in which 19 times 19 is 105."""
+    for size in (5, 13, 19, 25):
+        board, plain = Board(kind(size)), Board(size)
+        for one in (board, plain):
+            one.setup(black=["A1", (size - 1, size - 1)], white=[size - 1])
+            one.play("C3")
+        assert np.array_equal(board.stones(), plain.stones())
+        assert board.state == plain.state
+        record = GameRecord(size=kind(size), setup=((BLACK, size * size - 1),))
+        assert int(record.position(1).stones()[-1, -1]) == BLACK
+        for vertex, text in (("B1", "b" + chr(96 + size)), ("pass", "")):
+            point = point_from_gtp(vertex, size)
+            assert point_from_gtp(vertex, kind(size)) == point_from_sgf(text, kind(size)) == point
+            assert (point_to_gtp(point, kind(size)), point_to_sgf(point, kind(size))) == (vertex, text)
+        assert np.array_equal(tables(kind(size)), tables(size))
+
+
+def test_stones_that_cannot_be_set_up() -> None:
+    board = Board(19)
+    for stones, said in [
+        ({"black": 5}, "lists of points"),
+        ({"black": ["D4"], "white": ["pass"]}, "a pass cannot be set up"),
+        ({"black": ["U4"]}, "no point of a 19x19 board"),
+    ]:
+        with pytest.raises(GoPolicyError, match=said):
+            board.setup(**stones)  # type: ignore[arg-type]
+    for wrong in (None, [3], [(1,)], [(BLACK, 3, 4)]):
+        with pytest.raises(GoPolicyError, match="pairs"):
+            board.set_up(wrong)  # type: ignore[arg-type]
+    for point in (3.0, "D4", 361, -2, True):
+        with pytest.raises(GoPolicyError, match="is no point of a 19x19 board"):
+            board.set_up([(BLACK, point)])  # type: ignore[list-item]
+    assert not board.stones().any()
 
 
 def test_a_colour_may_be_any_whole_number() -> None:

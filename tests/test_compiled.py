@@ -40,8 +40,9 @@ print(kernels.fill_and_sum(10, out), out.tolist(), kernels.fill(1, out))
 """
 
 
-def run(folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, cache: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
+    environment |= more
     return subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=True)
 
 
@@ -71,6 +72,13 @@ def test_on_a_full_disk(folder: Path) -> None:
     done = run(folder, folder / "cache")
     assert done.stdout == "86 [20, 21, 22, 23] 4\n"
     assert "every start does this" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX")
+def test_where_the_systems_encoding_lacks_the_letters_of_the_folder(folder: Path) -> None:
+    strange = folder.rename(folder.with_name("囲碁"))
+    done = run(strange, strange / "cache", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.stdout == "86 [20, 21, 22, 23] 4\n"
 
 
 def test_an_account_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

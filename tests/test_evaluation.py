@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from gopolicy import cli, draw, evaluation, policy, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, point_to_gtp
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, UsageError
 from gopolicy.evaluation import Answers, figures, half_interval
 from gopolicy.games import PackedGames, pack
 from gopolicy.policy import Policy
@@ -197,6 +198,12 @@ def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, c
     assert said.startswith("gopolicy evaluate: ")
     assert said.count("\n") == 0
     assert "expected" in said
+
+
+@pytest.mark.parametrize("positions", [0, -5, 2.5])
+def test_a_number_of_positions_that_means_nothing_is_refused(games_file: Path, player: Policy, positions: Any) -> None:
+    with pytest.raises(UsageError, match="expected a whole number, 1 or more"):
+        evaluation.evaluate(player, PackedGames.open(games_file), "test", max_positions=positions)
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 import gopolicy
-from gopolicy import policy, weights
+from gopolicy import draw, policy, scoring, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_from_gtp
 from gopolicy.errors import DeviceError, GoPolicyError, WeightsError
@@ -250,6 +252,14 @@ def test_the_examples_are_positions_of_a_whole_game() -> None:
         lambda player, board: gopolicy.load("fast", device=None),
         lambda player, board: gopolicy.read_sgf(None),
         lambda player, board: gopolicy.read_sgf(""),
+        lambda player, board: gopolicy.PackedGames.open(None),
+        lambda player, board: gopolicy.PackedGames.open(3),
+        lambda player, board: scoring.judge(player, "x"),
+        lambda player, board: draw.board_text("x"),
+        lambda player, board: draw.board_picture(None, "nowhere.png"),
+        lambda player, board: PolicyConfig(filters=0),
+        lambda player, board: pickle.dumps(player),
+        lambda player, board: copy.deepcopy(player),
     ],
 )
 def test_what_is_of_another_type_is_said_in_a_sentence(ask: Callable[[Policy, Board], object]) -> None:
