@@ -267,6 +267,8 @@ def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[It
             stream.left = HEADER_LIMIT + max(0, tar.offset - tar.fileobj.tell())  # with the data that were passed over
             header = tar.next()
             if header is None:
+                while stream.stream.read1(_CHUNK):  # to the end of the stream, where its checksum stands
+                    pass
                 return
             tar.members.clear()  # else 100,000 headers pile up
             if header.issparse() and _is_wanted(header.name, suffixes):
@@ -360,7 +362,7 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], mo
             if _is_archive(name):
                 yield Refused(f"{label}/{shown(name)}", _INSIDE)
             elif _is_wanted(name, suffixes):
-                if path.is_absolute() or ".." in path.parts or ":" in name:
+                if path.is_absolute() or ".." in path.parts or (os.name == "nt" and ":" in name):
                     yield Refused(f"{label}/{shown(name)}", "its name points out of the archive")
                 elif entry.uncompressed > MEMBER_LIMIT:
                     yield Refused(f"{label}/{shown(name)}", _TOO_LONG)

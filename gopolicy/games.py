@@ -12,6 +12,7 @@ that a game met twice, mirrored, or cut short after those stones never stands on
 from __future__ import annotations
 
 import argparse
+import calendar
 import datetime
 import hashlib
 import json
@@ -173,7 +174,7 @@ class Filter:
     max_moves: int | None = None
     min_rank: str | None = None  # both players
     max_handicap: int | None = None
-    since: str | None = None  # dates as YYYY, YYYY-MM or YYYY-MM-DD, both ends included
+    since: str | None = None  # dates as YYYY, YYYY-MM or YYYY-MM-DD, both ends included; all days that a game may be of count
     until: str | None = None
     exclude_players: tuple[str, ...] = ()  # regular expressions, found anywhere in the name, in either case
     only_players: tuple[str, ...] = ()
@@ -214,15 +215,22 @@ class Filter:
                 return "rank too low or not known"
         if self.max_handicap is not None and max(record.handicap, len(record.setup)) > self.max_handicap:
             return "handicap"
-        if self.since is not None and record.date[: len(self.since)] < self.since:
+        if self.since is not None and (not record.date or _days(record.date)[0] < _days(self.since)[0]):
             return "date"
-        if self.until is not None and (not record.date or record.date[: len(self.until)] > self.until):
+        if self.until is not None and (not record.date or _days(record.date)[1] > _days(self.until)[1]):
             return "date"
         if any(re.search(pattern, name, re.IGNORECASE) for pattern in self.exclude_players for name in record.players):
             return "player excluded"
         if self.only_players and not any(re.search(p, name, re.IGNORECASE) for p in self.only_players for name in record.players):
             return "player not asked for"
         return ""
+
+
+def _days(date: str) -> tuple[str, str]:
+    """The first and the last day of a date: of a year, a month, or the day itself."""
+    year, month, day = [*date.split("-"), "", ""][:3]
+    last = month or "12"
+    return f"{year}-{month or '01'}-{day or '01'}", f"{year}-{last}-{day or calendar.monthrange(int(year), int(last))[1]}"
 
 
 def date_number(date: str) -> int:

@@ -313,7 +313,7 @@ _LOST_PROPERTY = re.compile(rb"(?<![A-Za-z])[A-Z]{1,2}\[[^\[\]]*\]")
 # Every byte can match in one way only. (Possessive quantifiers say the same, but Python 3.11.0 to 3.11.4 get nested ones wrong.)
 _ANY_VALUE = rb"\[[^\\\]]*(?:\\.[^\\\]]*)*\]"
 _MAIN_LINE = re.compile(rb"[^\[\])]*(?:" + _ANY_VALUE + rb"[^\[\])]*)*", re.DOTALL)
-_VALUE_OR_PAREN = re.compile(_ANY_VALUE + rb"|[()]", re.DOTALL)
+_VALUE_OR_PAREN = re.compile(_ANY_VALUE[:-2] + rb"(?:\]|\\?\Z)|[()]", re.DOTALL)  # a value that is not closed goes on to the end
 _ROOT_NODE = re.compile(rb"\(\s*;\s*(?:[A-Z]{2}\s*\[[^\[\]]*\]\s*){0,9}?(?:GM|FF|SZ)\s*\[")
 _SMALL_NAME = re.compile(rb"(?<=[;\])(\s])[a-z]{1,2}(?=\s*\[)")
 _SWALLOWED = re.compile(
@@ -353,13 +353,14 @@ class _Reader:
         self.joined = False  # whether the next game begins there
         self.tokens: list[Token] = []
         self.mends = MAX_MENDS
+        self._root: tuple[bytes, int, re.Match[bytes] | None] = (b"", 0, None)  # of ``_root_after``: in which data, from where
 
     def games(self) -> Iterator[_Game]:
         first = self.position == 0
         while self.position >= 0 and self._find():
             if _LOST_PROPERTY.search(self.data, self.position, self.start):
                 yield _Game([], fault=_Fault("malformed", "the game begins in the middle: its root is missing"))
-                root = _ROOT_NODE.search(self.data, self.start + 1)
+                root = self._root_after(self.start)
                 self.position = root.start() if root else -1
                 first = False
                 continue
@@ -375,7 +376,7 @@ class _Reader:
                 trouble = _Trouble(self.start, "a game begins without a root: it may be a variation of the one before it")
             if trouble:
                 yield _Game(nodes, None, _Fault("malformed", trouble.reason))
-                root = _ROOT_NODE.search(self.data, max(self.end, self.start + 1))
+                root = self._root_after(max(self.end - 1, self.start))
                 self.position = root.start() if root else -1
             else:
                 yield _Game(nodes)
@@ -407,14 +408,25 @@ class _Reader:
             trouble = self._first_trouble()
         return trouble
 
+    def _root_after(self, start: int) -> re.Match[bytes] | None:
+        """The first root behind ``start``. It is looked for once, not again from every game before it."""
+        data, since, root = self._root
+        if data is not self.data or start < since or (root and root.start() <= start):
+            root = _ROOT_NODE.search(self.data, start + 1)
+            self._root = self.data, start, root
+        return root
+
     def _first_trouble(self) -> _Trouble | None:
         data, start = self.data, self.start
-        end = _end(_MAIN_LINE, data, start)
         # A root after moves: the next game of the file, and this one was not closed.
-        root = _ROOT_NODE.search(data, start + 1, end)
-        self.joined = bool(root and _FIRST_MOVE.search(data, start, root.start()) and _MAIN_LINE.fullmatch(data, start, root.start()))
-        if root and self.joined:
-            end = root.start()
+        root = self._root_after(start)
+        limit = root.start() if root else len(data)
+        end = _end(_MAIN_LINE, data, start, limit)
+        self.joined = bool(root and end == limit and _FIRST_MOVE.search(data, start, limit))
+        if (
+            root and not self.joined and (end == limit or data[end : end + 1] == b"[")
+        ):  # that root is a part of this game, or of a text in it
+            end = _end(_MAIN_LINE, data, start)
         self.end = end
         if data.count(b"[", start, end) > MAX_VALUES:
             self.tokens = []
@@ -498,8 +510,8 @@ class _Reader:
         return spans
 
 
-def _end(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
-    found = pattern.match(data, position)
+def _end(pattern: re.Pattern[bytes], data: bytes, position: int, limit: int | None = None) -> int:
+    found = pattern.match(data, position, len(data) if limit is None else limit)
     return found.end() if found else position
 
 
@@ -988,7 +1000,9 @@ _KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![
 _FRACTIONS = {"½": 0.5, "1/2": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
-    r"(p(?:ro)?\.?\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})", re.IGNORECASE
+    r"(p(?:ro)?\.?\s*|professional\s*|(?:职业|職業)\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*"
+    r"(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})",
+    re.IGNORECASE,
 )
 _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
@@ -1084,9 +1098,12 @@ def _result(value: bytes) -> str:
     winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
     winner = "B" if winner.lower() in ("b", "black", "黑", "黒") else "W"
     how = how.strip().lower()
+    if found[5] and not set("胜勝") & set(how) and set("负負败敗") & set(how):  # it tells who lost
+        winner = "W" if winner == "B" else "B"
     points = _MARGIN.match(how.lstrip("胜勝 "))
     if points and points[0] and not found[5]:
-        return f"{winner}+{float(f'{points[1] or 0}.{5 if points[3] else points[2] or 0}'):g}"
+        margin = float(f"{points[1] or 0}.{5 if points[3] else points[2] or 0}")
+        return f"{winner}+{2 * margin if margin % 0.5 == 0.25 else margin:g}"  # quarters of a stone (子), worth two points
     if how.startswith("r") or "中盘" in how or "中盤" in how or "中押" in how:
         return f"{winner}+R"
     if how.startswith("t") or "超时" in how:

@@ -503,6 +503,9 @@ def test_komi(properties: str, komi: float) -> None:
         *[
             ("9p", "9p"),
             ("P9段", "9p"),
+            ("职业9段", "9p"),
+            ("職業九段", "9p"),
+            ("Professional 6 dan", "6p"),
             ("9p, Honinbo", "9p"),
             ("9 dan pro", "9p"),
             ("Pro 5 dan", "5p"),
@@ -567,7 +570,8 @@ def test_dates(text: str, date: str) -> None:
             ("B+2", "B+2"),
             ("W+.5", "W+0.5"),
             ("B+", "B+"),
-            ("B+0.25", "B+0.25"),
+            ("B+0.25", "B+0.5"),  # in stones, as Fox counts: a quarter of a point does not exist
+            ("W+2.75", "W+5.5"),
             ("W+1/2", "W+0.5"),
             ("W+3 1/2", "W+3.5"),
             ("B+½", "B+0.5"),
@@ -588,6 +592,8 @@ def test_dates(text: str, date: str) -> None:
             ("白中押し勝ち", "W+R"),
             ("黒中押し勝ち", "B+R"),
             ("黒番1目半勝", "B+"),
+            ("黑中盘负", "W+R"),
+            ("白2目負け", "B+"),
             ("白番中押し勝", "W+R"),
             ("Black+R", "B+R"),
             ("White+3.5", "W+3.5"),
@@ -853,3 +859,18 @@ def test_an_archive_is_no_game(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["1e400", "1e1", "6.5e0", " -1E+2"])
 def test_a_komi_in_powers_of_ten_is_not_guessed(text: str) -> None:
     assert math.isnan(read_sgf(f"(;SZ[19]KM[{text}];B[dd])").komi)
+
+
+@pytest.mark.parametrize("piece", [b"(;C[", rb"(;C[\\", b"(;GM[1]C["])
+def test_brackets_that_are_never_closed(piece: bytes) -> None:
+    """In a time that grows with the length: with its square, this would take minutes."""
+    assert all(isinstance(record, SgfError) or not record.moves for record in read_collection((piece * 300_000)[:300_000]))
+
+
+def test_games_that_are_not_closed_are_read_one_by_one() -> None:
+    """In such a time as well."""
+    data = b"".join(b"(;GM[1]SZ[19];B[aa];W[%c%c]" % (97 + number % 19, 98 + number % 18) for number in range(8_000))
+    records = list(read_collection(data))
+    assert len(records) == 8_000
+    for number, record in enumerate(records):
+        assert [point for _, point in record.moves] == [0, (1 + number % 18) * 19 + number % 19]
