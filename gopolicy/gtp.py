@@ -48,6 +48,7 @@ _ENDLESS = 200  # moves: small boards, with little room and many captures, may t
 _INTERVAL, _SHORTEST_INTERVAL = 0.5, 0.05  # seconds between two lines of an analysis
 _GLANCE = 5  # how often the pvs of a move that is played are made longer
 _REST = 30  # moves that have to be played in the time left, where the client does not say how many
+_TO_PASS = 0.5  # seconds that a pass is worth asking for after the opponent's, however little time is left: it ends the game
 _HURRY = 0.5  # seconds for a move below which the network is asked once, and no winrate is looked for
 _KGS_TIMES = {"none": 0, "absolute": 1, "canadian": 3, "byoyomi": 3}  # how many numbers follow
 # Keys of an analysis that are true or false; the first three have an effect.
@@ -399,7 +400,8 @@ class Engine:
 
     def _out_of_time(self, colour: int) -> Callable[[], bool]:
         """Says so from when half of the time for a move is over: then the network alone decides."""
-        end = time.monotonic() + self._seconds[colour] / 2
+        passed = self.board.moves[-1:] == [(-colour, PASS)]
+        end = time.monotonic() + max(self._seconds[colour] / 2, _TO_PASS if passed else 0.0)
         return lambda: time.monotonic() >= end
 
     def _views(self, colour: int) -> int:

@@ -774,8 +774,8 @@ def worth_playing(
         if unsettled.flat[first_choice] or (near and left > FEW):
             break
         near = True
-    if unsettled.any():
-        return unsettled | (moves & (probs >= LIKELY))
+    if unsettled.any():  # a likely move elsewhere may answer a threat; after a pass there is none
+        return unsettled if passed else unsettled | (moves & (probs >= LIKELY))
     # Playouts are no reading: a group that dies in most of them may live where its moves are not answered.
     if board.moves and board.moves[-1][0] == -colour and not passed:
         row, column = np.indices(stones.shape)

@@ -158,11 +158,16 @@ def main() -> int:
     args = parser.parse_args()
     if min(args.every, args.jobs) < 1:
         parser.error("--every and --jobs are 1 or more")
+    if args.per_game < 0:
+        parser.error("--per-game is 0 or more")
 
     results: list[Checked] = []
     if args.log and args.log.exists():
         whole = args.log.read_text(encoding="utf-8").rpartition("\n")[0]  # a kill may have cut the last line
-        results = [Checked(**json.loads(line)) for line in whole.splitlines()]
+        try:
+            results = [Checked(**json.loads(line)) for line in whole.splitlines()]
+        except (ValueError, TypeError):
+            raise GoPolicyError(f"{args.log} holds lines that are no checked games: take them out, or name another --log") from None
         args.log.write_text(whole + "\n" * bool(whole), encoding="utf-8")
     positions = sum(result.positions for result in results)
     games = chosen_games(args.archives, args.every, {result.game for result in results})

@@ -10,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import platform
 import queue
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "scripts" / "requirements.txt"
 VENV = ROOT / ".gopolicy-venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"  # packages of one serve all its patches
 READY = VENV / "gopolicy-ready"  # written last: there is no such file in an environment that is not finished
 
 # Settings of the surroundings that would lead Python or pip out of the environment. Others, as of proxies and mirrors, stay.
@@ -43,7 +45,7 @@ def surroundings() -> dict[str, str]:
 
 def digest() -> str:
     """Changes when the environment has to be made again: with the pins, the project's own needs, Python, and the place."""
-    parts = (REQUIREMENTS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), platform.python_version().encode(), str(ROOT).encode())
+    parts = (REQUIREMENTS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), VERSION.encode(), os.fsencode(ROOT))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -53,12 +55,16 @@ def prepare() -> None:
     if Path(sys.prefix).resolve() == VENV:  # started with the environment's own Python, which cannot replace itself
         wanted = READY.read_text(encoding="ascii") if READY.exists() else ""
     try:
-        if READY.exists() and READY.read_text(encoding="ascii") == wanted:
+        if is_ready(wanted):
             return
         if not wanted:
             raise SetUpError(f"{VENV} is not finished: run this script with the Python that {VENV.name} was made with")
-        set_up()
-        READY.write_text(wanted, encoding="ascii")
+        with alone():
+            if is_ready(wanted):  # another one has done it meanwhile
+                return
+            with old_one_kept():
+                set_up()
+                READY.write_text(wanted, encoding="ascii")
     except SetUpError as error:
         sys.exit(f"\n{error}")
     except OSError as error:
@@ -67,18 +73,60 @@ def prepare() -> None:
         sys.exit("\nStopped during the set-up; the same command goes on.")
 
 
+def is_ready(wanted: str) -> bool:
+    """Whether the environment is finished, and its Python, which may be a link, is still there."""
+    return PYTHON.exists() and READY.exists() and READY.read_text(encoding="ascii") == wanted
+
+
+def same_python() -> bool:
+    settings = VENV / "pyvenv.cfg"
+    return PYTHON.exists() and settings.exists() and f"version = {VERSION}." in settings.read_text(encoding="utf-8")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Waits for another set-up to end. Not on Windows, nor where the folder cannot be locked."""
+    with open(VENV.with_name(VENV.name + ".lock"), "ab") as file:
+        try:
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("Another script is setting up the environment; waiting for it ...")
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            pass
+        yield
+
+
+@contextmanager
+def old_one_kept() -> Iterator[None]:
+    """Keeps a finished environment of another Python until there is a new one: perhaps none can be made, and programs start from it."""
+    aside = VENV.with_name(VENV.name + ".old")
+    if READY.exists() and PYTHON.exists() and not same_python():
+        shutil.rmtree(aside, ignore_errors=True)
+        VENV.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists():
+            shutil.rmtree(VENV, ignore_errors=True)
+            aside.rename(VENV)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def set_up() -> None:
     """Makes the environment, or makes it fit again."""
     began = time.monotonic()
     say(f"Setting up {VENV.name} (once; a few minutes on the first machine that downloads everything) ...")
     READY.unlink(missing_ok=True)
-    settings = VENV / "pyvenv.cfg"
-    same_python = settings.exists() and f"version = {platform.python_version()}\n" in settings.read_text(encoding="utf-8")
     # Some Linux distributions leave out ensurepip; then the pip that is there installs into the new environment.
     own_pip = importlib.util.find_spec("ensurepip") is not None
     if not own_pip and importlib.util.find_spec("pip") is None:
         raise SetUpError("This Python has neither pip nor ensurepip: install one of them (Debian, Ubuntu: apt install python3-venv).")
-    options = [*([] if same_python else ["--clear"]), *([] if own_pip else ["--without-pip"])]
+    options = [*([] if same_python() else ["--clear"]), *([] if own_pip else ["--without-pip"])]
     command = [sys.executable, "-m", "venv", *options, str(VENV)]
     made = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
     if made.returncode:

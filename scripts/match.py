@@ -83,7 +83,8 @@ class Fault(Exception):
 class Program:
     """A GTP program as a process, and the conversation with it. What it writes on standard error goes to the file ``log``.
 
-    ``ask`` and ``close`` are for one thread, ``kill`` for any. A program that is late is killed, which ends every wait for it.
+    ``ask`` and ``close`` are for one thread, ``kill`` for any. A program that is late is killed with what it started, which ends every wait
+    for it, but not with what has left for a session of its own.
     """
 
     def __init__(self, command: str, log: Path) -> None:
@@ -434,6 +435,8 @@ class Log:
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, GoPolicyError):
                     raise
+                if number == 1:
+                    raise GoPolicyError(f"line 1 of {self.path}, which tells the match, is damaged: give --out another folder") from None
                 raise GoPolicyError(f"line {number} of {self.path} is damaged: take it out, and the same command goes on") from None
         self._file.truncate(sum(map(len, lines)))
         if not lines:
@@ -455,11 +458,12 @@ class Log:
         self.games[game.number] = game
 
     def _write(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a full disk, which has been told of
+            self._file.close()
 
 
 # ---------------------------------------------------------------------------------------------------------- its result

@@ -118,8 +118,8 @@ def main() -> int:
         parser.error("the command line of the engine is empty")
     limit = round(420 * args.size**2 / 361) if args.limit is None else args.limit
     games: list[Game] = []
-    log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None
     engine = Engine(command)
+    log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None  # only now: another run's may lie there
     said = ""
     try:
         for _ in tqdm(range(args.games), unit="game"):

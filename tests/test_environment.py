@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+import threading
+import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +28,15 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def set_up() -> None:
         environment.VENV.mkdir(exist_ok=True)
+        environment.PYTHON.touch()
+        (environment.VENV / "pyvenv.cfg").write_text(f"version = {environment.VERSION}.0\n")
         made.append("made")
 
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     (tmp_path / "requirements.txt").write_text("six==1.0\n")
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setattr(environment, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(environment, "PYTHON", tmp_path / "venv" / "python")
     monkeypatch.setattr(environment, "READY", tmp_path / "venv" / "ready")
     monkeypatch.setattr(environment, "REQUIREMENTS", tmp_path / "requirements.txt")
     monkeypatch.setattr(environment, "set_up", set_up)
@@ -67,11 +72,62 @@ def test_made_again_after_a_stop(house: SimpleNamespace, monkeypatch: pytest.Mon
     assert len(house.made) == 1
 
 
+def test_made_again_when_its_python_has_gone(house: SimpleNamespace) -> None:
+    environment.prepare()
+    environment.PYTHON.unlink()
+    environment.prepare()
+    assert len(house.made) == 2
+
+
+def test_a_finished_environment_stays_until_there_is_another(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another Python, for which nothing can be installed; and a patch of the same one makes nothing anew."""
+    environment.prepare()
+    (environment.VENV / "pyvenv.cfg").write_text(f"version = {environment.VERSION}.99\n")
+    environment.prepare()
+    assert len(house.made) == 1
+    (environment.VENV / "torch").touch()
+    ready = environment.READY.read_text()
+
+    def fails() -> None:
+        assert not environment.VENV.exists()
+        environment.VENV.mkdir()
+        raise environment.SetUpError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "VERSION", "3.99")
+        made = environment.set_up
+        patch.setattr(environment, "set_up", fails)
+        with pytest.raises(SystemExit, match="no network"):
+            environment.prepare()
+        patch.setattr(environment, "set_up", made)
+        assert (environment.VENV / "torch").exists()
+        assert environment.READY.read_text() == ready
+        environment.prepare()  # now it can be made
+        assert len(house.made) == 2
+        assert not (environment.VENV / "torch").exists()
+    assert [path.name for path in house.path.glob("venv*") if path.is_dir()] == ["venv"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such lock on Windows")
+def test_a_second_set_up_waits_for_the_first(house: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    with environment.alone():
+        second = threading.Thread(target=environment.prepare)
+        second.start()
+        while "waiting for it" not in capsys.readouterr().err:
+            time.sleep(0.01)
+        assert not house.made
+        environment.set_up()
+        environment.READY.write_text(environment.digest(), encoding="ascii")
+    second.join()
+    assert len(house.made) == 1
+
+
 def test_its_own_python_does_not_replace_itself(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(environment.VENV))
     with pytest.raises(SystemExit, match="is not finished"):
         environment.prepare()
     environment.VENV.mkdir()
+    environment.PYTHON.touch()
     environment.READY.write_text("whatever it was made from")
     environment.prepare()
     assert not house.made

@@ -543,6 +543,21 @@ def test_a_move_comes_in_time_however_long_the_scorer_would_think(seconds):
     assert len(set(scores.stops)) == 2, "a clock for each of the two commands, whatever they ask"
 
 
+def test_a_pass_is_answered_with_time_to_pass():
+    """With no time left the network alone decides, which never passes: it would fill its own territory after the end."""
+
+    class Last(Scores):
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            return np.full((board.size, board.size), stop())  # nothing, if there is time to find that out
+
+    engine = engine_of(Prefers("D4", "Q16"), scorer=Last)
+    assert tell(engine, "time_left b 0 0", "genmove b", "play w C3", "genmove b", "play w pass", "genmove b")[1::2] == [
+        "= D4",
+        "= Q16",
+        "= pass",
+    ]
+
+
 @pytest.mark.parametrize(
     ("lead", "answer"), [(3.5, "B+3.5"), (-0.5, "W+0.5"), (0.0, "0"), (361, "B+361.0"), (13 - 12.75, "B+0.25"), (12.96 - 13, "W+0.04")]
 )
