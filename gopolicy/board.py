@@ -673,6 +673,8 @@ class Board:
         position = self._start.copy()
         try:
             pairs = [(colour, point) for colour, point in stones]
+        except GoPolicyError:  # of what yields them
+            raise
         except (TypeError, ValueError):
             raise UsageError(f"stones to set up are pairs (colour, point), not {stones!r}") from None
         for colour, point in pairs:

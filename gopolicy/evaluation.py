@@ -77,7 +77,7 @@ def answer(
             progress(len(targets))
     if not parts:
         sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
-        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ": more games are needed, or the split all"
+        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ': more games are needed, or the split "all"'
         raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -226,11 +226,15 @@ class Filter:
         return ""
 
 
+_MONTHS = [f"{month:02}" for month in range(1, 13)]
+
+
 def _days(date: str) -> tuple[str, str]:
     """The first and the last day of a date: of a year, a month, or the day itself."""
     year, month, day = [*date.split("-"), "", ""][:3]
     last = month or "12"
-    return f"{year}-{month or '01'}-{day or '01'}", f"{year}-{last}-{day or calendar.monthrange(int(year), int(last))[1]}"
+    end = f"{calendar.monthrange(int(year), int(last))[1]}" if last in _MONTHS else "31"
+    return f"{year}-{month or '01'}-{day or '01'}", f"{year}-{last}-{min(day or end, end)}"  # records have days that no calendar has
 
 
 def date_number(date: str) -> int:

@@ -425,9 +425,9 @@ class Engine:
         (colour,) = _words(arguments, 1)
         mover = _colour(colour)
         stop = self._out_of_time(mover)
-        dead = self._dead_stones(-mover, stop)
         move = self._decide(mover, self.temperature, False, stop=stop)
-        if move == PASS and dead:  # what is left to gain goes first: an answer missed may cost the game
+        # What is left to gain goes first: an answer missed may cost the game.
+        if move == PASS and (dead := self._dead_stones(-mover, stop)):
             around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
             move = self._decide(mover, self.temperature, False, Wanted((around,)), passes=False, stop=stop)
         return self._played(mover, move)

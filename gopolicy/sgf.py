@@ -1000,7 +1000,7 @@ _KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![
 _FRACTIONS = {"½": 0.5, "1/2": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
-    r"(p(?:ro)?\.?\s*|professional\s*|(?:职业|職業)\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*"
+    r"(p(?:ro)?\.?\s*|(?<![a-z-])professional\s*|(?<!非)(?:职业|職業)\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*"
     r"(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})",
     re.IGNORECASE,
 )
@@ -1008,6 +1008,8 @@ _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
 _MARGIN = re.compile(r"([0-9]{1,6}(?![0-9])(?!\s*(?:¼|¾|(?!1/2)[0-9]*\s*/)))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
+_GAVE_UP = re.compile("投了|投子|认输|認輸")
+_LOST = re.compile("[负負败敗]|" + _GAVE_UP.pattern)  # the one whose colour is named
 _WON = re.compile(
     r"(black|white|b|w)\s*\+\s*(.*)|(black|white|b|w)\s+(?:wins?|won)\s*(?:by)?\s*(.*)|([黑黒白])番?(.*)", re.IGNORECASE | re.DOTALL
 )
@@ -1098,13 +1100,14 @@ def _result(value: bytes) -> str:
     winner, how = next((winner, how) for winner, how in zip(found.groups()[::2], found.groups()[1::2], strict=True) if winner)
     winner = "B" if winner.lower() in ("b", "black", "黑", "黒") else "W"
     how = how.strip().lower()
-    if found[5] and not set("胜勝") & set(how) and set("负負败敗") & set(how):  # it tells who lost
+    if found[5] and not set("胜勝") & set(how) and _LOST.search(how):
         winner = "W" if winner == "B" else "B"
     points = _MARGIN.match(how.lstrip("胜勝 "))
     if points and points[0] and not found[5]:
         margin = float(f"{points[1] or 0}.{5 if points[3] else points[2] or 0}")
-        return f"{winner}+{2 * margin if margin % 0.5 == 0.25 else margin:g}"  # quarters of a stone (子), worth two points
-    if how.startswith("r") or "中盘" in how or "中盤" in how or "中押" in how:
+        stones = margin % 0.5 == 0.25 and not how[points.end() :].lstrip().startswith("p")  # quarters of a stone (子), worth two points
+        return f"{winner}+{2 * margin if stones else margin:g}"
+    if how.startswith("r") or _GAVE_UP.search(how) or "中盘" in how or "中盤" in how or "中押" in how:
         return f"{winner}+R"
     if how.startswith("t") or "超时" in how:
         return f"{winner}+T"

@@ -63,6 +63,7 @@ CHECKPOINT, WEIGHTS, LOCK = "checkpoint.safetensors", "weights.safetensors", ".l
 CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
+NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory")  # what torch says where it raises no OutOfMemoryError
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -812,7 +813,7 @@ def state(out: Path) -> tuple[int, int] | None:
 @contextmanager
 def alone(out: Path, seen: tuple[int, int] | None) -> Iterator[None]:
     """Makes the run folder if there is none, and holds it against other processes for as long as this one lives. Raises TrainingError
-    where another has it, or has gone on with the run since its ``state`` was ``seen``."""
+    where another has it, or has gone on with the run since its ``state`` was ``seen``. What a kill has left half written is deleted."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK).open("ab") as file:
         try:
@@ -829,8 +830,8 @@ def alone(out: Path, seen: tuple[int, int] | None) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         if state(out) != seen:
-            raise TrainingError(f"another process has trained in {out} meanwhile: the run goes on with --resume")
-        for leftover in out.glob(".*.part*"):  # of a kill in the middle of writing
+            raise TrainingError(f"another process has trained in {out} meanwhile: see how far it has come, and go on from there")
+        for leftover in out.glob(".*.part*"):
             leftover.unlink(missing_ok=True)
         yield
 
@@ -916,7 +917,7 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
                 checkpoint=checkpoint, initial=initial, command=command,
             )  # fmt: skip
         except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
-            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
+            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(words in str(error) for words in NO_MEMORY):
                 raise
             raise TrainingError(
                 f"there is not the memory for steps of {config.batch_size:,} positions: take a smaller --batch-size, or a smaller network"

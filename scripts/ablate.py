@@ -854,9 +854,11 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
     facts = training.data_facts(games, packed, 0)
     about = {"file": Path(games).name, "games": len(packed), "digest": facts["digest"]}
     done = read_lines(out / LINES)
-    for split in ("validation", "test"):
-        if not playable(packed, split)[1].any():
-            raise AblationError(f"no game in {games} is in the {split} split, which gets 3 % of them: take some hundreds of games")
+    failed = {key for (key, _, _), line in done.items() if "failed" in line}  # of whatever tests: it has diverged
+    needed = [(games, packed, "test"), *((file, PackedGames.open(file), "validation") for file in {run.games for run in runs})]
+    for file, there, split in needed:
+        if not playable(there, split)[1].any():
+            raise AblationError(f"no game in {file} is in the {split} split, which gets 3 % of them: take some hundreds of games")
     if any(PAIRS in run.tests for run in runs) and not moved_stones(packed):
         raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
     workers.agree(0)  # all have read the lines before one writes
@@ -866,7 +868,7 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
         line = done.get((run.key, test_positions, about["digest"]), {})
         tests = line.get("test", {})
         missing = [label for label in run.tests if label not in tests]
-        if not missing or "failed" in line:
+        if not missing or run.key in failed:
             continue
         name = f"{run.configuration.name}, seed {run.config.seed}"
         if workers.first:

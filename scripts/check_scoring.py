@@ -45,6 +45,7 @@ from gopolicy.sgf import GameRecord, read_sgf
 NEAR = 2.0  # points
 MOST_LINES = 19  # of GNU Go's boards
 LONGEST = 300  # seconds in which GNU Go counts a game
+MOST_REFUSALS = 5  # games at the beginning that it may not count
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
 
 
@@ -177,6 +178,7 @@ def main() -> int:
             return 2
 
     compared: list[Compared] = []
+    left_out = 0
     log = args.log.open("w", encoding="utf-8") if args.log else None
     try:
         policy = load(args.weights, threads=args.threads, precision=quickest())
@@ -187,6 +189,9 @@ def main() -> int:
                 try:
                     game = compare(policy, record, args.playouts, gnugo)
                 except RefereeError as error:
+                    left_out += 1
+                    if left_out >= MOST_REFUSALS and not compared:  # it is none
+                        raise
                     progress.write(f"{error}; left out", sys.stderr)
                     continue
                 compared.append(game)
@@ -205,10 +210,10 @@ def main() -> int:
         if log:
             log.close()
     if not compared:
-        print("no finished game was found", file=sys.stderr)
+        print(f"none of {left_out} games could be compared" if left_out else "no finished game was found", file=sys.stderr)
         return 2
 
-    told = figures(compared)
+    told = figures(compared) | ({"left_out": left_out} if left_out else {})
     count = len(compared)
     names = {"near": f"score within {NEAR:g} points", "same": "the same score", "same_winner": "the same winner"}
     shares = {name: int(str(told[name])) for name in names}

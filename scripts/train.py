@@ -27,10 +27,11 @@ from environment import ROOT, enter
 
 def content(archives: list[Path], run: Path) -> list[str]:
     """Tells archives apart: path, size and time of every file, or of a link that leads nowhere: that is told of when games are read.
-    What lies in the run folder is none of them."""
+    What lies in the run folder is none of them, nor are the folders around it, whose times it changes."""
     files = [file for archive in archives for file in (sorted(archive.rglob("*")) if archive.is_dir() else [archive])]
     inside = os.path.abspath(run) + os.sep
-    files = [file for file in files if not (os.path.abspath(file) + os.sep).startswith(inside)]
+    paths = [(file, os.path.abspath(file) + os.sep) for file in files]
+    files = [file for file, path in paths if not path.startswith(inside) and not inside.startswith(path)]
     stats = [file.stat() if file.exists() else file.lstat() for file in files]
     return [repr((os.path.realpath(file), stat.st_size, stat.st_mtime_ns)) for file, stat in zip(files, stats, strict=True)]
 

@@ -240,6 +240,7 @@ def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonu
         ("b C3,b G7,b G3", "w pass,b E6,w E7", 4),
         ("", "b C3,b G7,b G3,w E5,w E6", 0),
         ("", "b C3,b G7,b G3,w E5,b E6,w pass,b C7,w E7,b F7", 3),
+        ("", "b C3,b G7,w E5,b E6,w E7,b E8,w D5,b D6,w D7,b D8,b F5", 2),  # two in a row far from the beginning
         ("", "b C3,b G7,w E5,b E6,b E7", 0),  # a position as q5Go sets it up, point by point
         ("b C3,b G7,w G3", "b E5", 0),
         ("", "", 0),

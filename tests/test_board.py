@@ -353,6 +353,8 @@ def test_stones_that_cannot_be_set_up() -> None:
     for wrong in (None, [3], [(1,)], [(BLACK, 3, 4)]):
         with pytest.raises(GoPolicyError, match="pairs"):
             board.set_up(wrong)  # type: ignore[arg-type]
+    with pytest.raises(GoPolicyError, match="'Z99' is no point"):
+        board.set_up((BLACK, board.point(vertex)) for vertex in ("D4", "Z99"))
     for point in (3.0, "D4", 361, -2, True):
         with pytest.raises(GoPolicyError, match="is no point of a 19x19 board"):
             board.set_up([(BLACK, point)])  # type: ignore[list-item]

@@ -159,6 +159,8 @@ def test_splits_have_their_share(tmp_path: Path) -> None:
         (Filter(until="2016-07-15"), {"date": "2016-06"}, ""),
         (Filter(until="2016-12-31"), {"date": "2016"}, ""),
         (Filter(until="2016-02-29"), {"date": "2016-02"}, ""),
+        (Filter(until="2016-02"), {"date": "2016-02-30"}, ""),
+        (Filter(since="2016-02"), {"date": "2016-13"}, ""),
         (Filter(since="2016-07"), {"date": "2016"}, "date"),
         (Filter(since="2016-01-01"), {"date": "2016"}, ""),
         (Filter(exclude_players=("^zen",)), {"players": ("x", "Zen19")}, "player excluded"),

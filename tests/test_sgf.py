@@ -38,6 +38,7 @@ def refusal(data: bytes | str, **how: str) -> str:
 
 # name, file, moves
 MOVES = [
+    ("a root in a comment", b"(;GM[1]SZ[9];B[cg]C[see (;GM[1] and more];W[gc];B[ee])", "B:C3 W:G7 B:E5"),
     ("plain", b"(;GM[1]FF[4]SZ[9];B[cg];W[gc])", "B:C3 W:G7"),
     ("no SZ, FF, CA or GM", b"(;B[dd];W[pp])", "B:D16 W:Q4"),
     ("the corners", b"(;SZ[19];B[aa];W[sa];B[as];W[ss])", "B:A19 W:T19 B:A1 W:T1"),
@@ -504,6 +505,8 @@ def test_komi(properties: str, komi: float) -> None:
             ("9p", "9p"),
             ("P9段", "9p"),
             ("职业9段", "9p"),
+            ("非职业9段", "9d"),
+            ("semi-professional 5 dan", "5d"),
             ("職業九段", "9p"),
             ("Professional 6 dan", "6p"),
             ("9p, Honinbo", "9p"),
@@ -572,6 +575,7 @@ def test_dates(text: str, date: str) -> None:
             ("B+", "B+"),
             ("B+0.25", "B+0.5"),  # in stones, as Fox counts: a quarter of a point does not exist
             ("W+2.75", "W+5.5"),
+            ("B+7.25 points", "B+7.25"),
             ("W+1/2", "W+0.5"),
             ("W+3 1/2", "W+3.5"),
             ("B+½", "B+0.5"),
@@ -594,6 +598,9 @@ def test_dates(text: str, date: str) -> None:
             ("黒番1目半勝", "B+"),
             ("黑中盘负", "W+R"),
             ("白2目負け", "B+"),
+            ("黒投了", "W+R"),
+            ("白认输", "B+R"),
+            ("白投子认负", "B+R"),
             ("白番中押し勝", "W+R"),
             ("Black+R", "B+R"),
             ("White+3.5", "W+3.5"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gopolicy import games, weights
+from gopolicy.batches import Batches
 from tests.test_games import record, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -78,6 +81,23 @@ def test_a_run_folder_among_the_games(archive: Path, monkeypatch: pytest.MonkeyP
     assert main(monkeypatch, ".", "--out", "run", "--steps", "1") == 0
     assert main(monkeypatch, archive, "--out", archive / "run", "--steps", "2", "--resume") == 0
     assert weights.load(archive / "run" / "weights.safetensors")[1]["steps"] == 2
+    (archive / "more").mkdir()
+    assert main(monkeypatch, ".", "--out", "more/runs/one", "--steps", "1") == 0
+    assert main(monkeypatch, ".", "--out", "more/runs/one", "--steps", "2", "--resume") == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_whoever_stops_it_is_told_how_to_go_on(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    make = Batches.make
+
+    def stopped(self: Batches, step: int) -> Any:
+        if step == 3:  # a second signal would end it at once
+            os.kill(os.getpid(), signal.SIGINT)
+        return make(self, step)
+
+    monkeypatch.setattr(Batches, "make", stopped)
+    assert main(monkeypatch, archive, "--out", tmp_path / "run", "--steps", "9") == 128 + signal.SIGINT
+    assert f"to go on: python train.py --out {tmp_path / 'run'} --resume" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links as on POSIX")
