@@ -311,9 +311,10 @@ _START = re.compile(rb"\(\s*;")
 _LOST_START = re.compile(rb"\A\s*(?=[A-Z]{2}\[)|[;(](?=\s*[A-Za-z]{1,20}\s*\[)")
 _LOST_PROPERTY = re.compile(rb"(?<![A-Za-z])[A-Z]{1,2}\[[^\[\]]*\]")
 # Every byte can match in one way only. (Possessive quantifiers say the same, but Python 3.11.0 to 3.11.4 get nested ones wrong.)
-_ANY_VALUE = rb"\[[^\\\]]*(?:\\.[^\\\]]*)*\]"
+_OPEN_VALUE = rb"\[[^\\\]]*(?:\\.[^\\\]]*)*"
+_ANY_VALUE = _OPEN_VALUE + rb"\]"
 _MAIN_LINE = re.compile(rb"[^\[\])]*(?:" + _ANY_VALUE + rb"[^\[\])]*)*", re.DOTALL)
-_VALUE_OR_PAREN = re.compile(_ANY_VALUE[:-2] + rb"(?:\]|\\?\Z)|[()]", re.DOTALL)  # a value that is not closed goes on to the end
+_VALUE_OR_PAREN = re.compile(_OPEN_VALUE + rb"(?:\]|\\?\Z)|[()]", re.DOTALL)  # a value that is not closed goes on to the end
 _ROOT_NODE = re.compile(rb"\(\s*;\s*(?:[A-Z]{2}\s*\[[^\[\]]*\]\s*){0,9}?(?:GM|FF|SZ)\s*\[")
 _SMALL_NAME = re.compile(rb"(?<=[;\])(\s])[a-z]{1,2}(?=\s*\[)")
 _SWALLOWED = re.compile(
@@ -423,10 +424,8 @@ class _Reader:
         limit = root.start() if root else len(data)
         end = _end(_MAIN_LINE, data, start, limit)
         self.joined = bool(root and end == limit and _FIRST_MOVE.search(data, start, limit))
-        if (
-            root and not self.joined and (end == limit or data[end : end + 1] == b"[")
-        ):  # that root is a part of this game, or of a text in it
-            end = _end(_MAIN_LINE, data, start)
+        if root and not self.joined and (end == limit or data[end : end + 1] == b"["):
+            end = _end(_MAIN_LINE, data, start)  # that root is a part of this game, or of a text in it
         self.end = end
         if data.count(b"[", start, end) > MAX_VALUES:
             self.tokens = []
