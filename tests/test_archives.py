@@ -180,6 +180,13 @@ def test_names_in_7z(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.7z"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names with a colon as on POSIX")
+def test_a_colon_points_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "a.7z"
+    path.write_bytes(sevenzip_bytes({"2019-01-01 12:30.sgf": b"(;)"}))
+    assert read(path) == ({f"{path}/2019-01-01 12:30.sgf": b"(;)"}, [])
+
+
 def test_links_and_devices_in_tar(tmp_path: Path) -> None:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:

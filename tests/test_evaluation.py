@@ -204,6 +204,8 @@ def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, c
 def test_a_number_of_positions_that_means_nothing_is_refused(games_file: Path, player: Policy, positions: Any) -> None:
     with pytest.raises(UsageError, match="expected a whole number, 1 or more"):
         evaluation.evaluate(player, PackedGames.open(games_file), "test", max_positions=positions)
+    with pytest.raises(UsageError, match="the seed"):
+        evaluation.evaluate(player, PackedGames.open(games_file), "test", seed=-1)
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
