@@ -736,8 +736,9 @@ def worth_playing(
     ``probs`` (N, N) are those of the player's moves, by default the policy's. As long as the end is not near all legal moves count that
     fill no own true eye and are in nobody's proven territory. The end is near when the board is full enough or the opponent has just
     passed, the player is not certain of one of many moves, and not ``MANY`` points are unsettled after two playouts; then those count
-    that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too. Where
-    there are none, a last move of the opponent that the player would answer, and that the playouts are not quite sure about, is answered.
+    that are on ``Judgement.unsettled`` points, which costs more playouts, and where there are such, likely moves elsewhere too, which may
+    answer a threat, but after a pass there is none. Where nothing is unsettled, a last move of the opponent that the player would answer,
+    and that the playouts are not quite sure about, is answered.
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
     quite sure about is worth playing then. ``known`` as in ``judge``.
     """
@@ -774,7 +775,7 @@ def worth_playing(
         if unsettled.flat[first_choice] or (near and left > FEW):
             break
         near = True
-    if unsettled.any():  # a likely move elsewhere may answer a threat; after a pass there is none
+    if unsettled.any():
         return unsettled if passed else unsettled | (moves & (probs >= LIKELY))
     # Playouts are no reading: a group that dies in most of them may live where its moves are not answered.
     if board.moves and board.moves[-1][0] == -colour and not passed:

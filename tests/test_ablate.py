@@ -120,7 +120,7 @@ def test_a_run_folder_is_for_one_process_and_for_this_script(packed_file: Path, 
     assert "another process trains in" in capsys.readouterr().err
 
 
-def test_tests_on_other_positions_stand_beside_those_before(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tests_on_other_positions_stand_beside_those_before(packed_file: Path, tmp_path: Path) -> None:
     """Other games, or another number of positions: what was measured before is not lost, and each table compares like with like."""
     other, out = tmp_path / "other.gpk", tmp_path / "out"
     games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], other, chosen=games.Filter(max_moves=250))

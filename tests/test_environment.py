@@ -113,8 +113,11 @@ def test_a_second_set_up_waits_for_the_first(house: SimpleNamespace, capsys: pyt
     with environment.alone():
         second = threading.Thread(target=environment.prepare)
         second.start()
-        while "waiting for it" not in capsys.readouterr().err:
+        said, end = "", time.monotonic() + 30
+        while "waiting for it" not in said and time.monotonic() < end:
             time.sleep(0.01)
+            said += capsys.readouterr().err
+        assert "waiting for it" in said
         assert not house.made
         environment.set_up()
         environment.READY.write_text(environment.digest(), encoding="ascii")

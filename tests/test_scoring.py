@@ -692,6 +692,28 @@ def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: 
     assert not worth(ends, answer), "a pass needs none"
 
 
+def test_after_a_pass_likely_moves_in_settled_places_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B4 is White's in half of the playouts; G7 is White's in all of them, and yet the likeliest move."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"{letter}{row}" for letter in "DE" for row in range(1, 8)])
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    ends[::2, 3, 1] = WHITE
+    monkeypatch.setattr(scoring, "play_out", lambda *_, **__: ends)
+    probs = np.zeros((7, 7), dtype=np.float32)
+    probs[3, 1], probs[0, 6] = 0.4, 0.6
+
+    def worth() -> list[str]:
+        found = scoring.worth_playing(Uniform(), board, probs=probs, playouts=8)
+        return [gopolicy.coords.point_to_gtp(int(point), 7) for point in np.flatnonzero(found)]
+
+    board.play("G4", WHITE)
+    assert {"B4", "G7"} <= set(worth())
+    board.play(PASS)
+    board.play(PASS, WHITE)
+    assert worth() == ["B4"]
+
+
 def test_a_first_choice_that_two_playouts_leave_open_takes_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """F1 is Black's in the second of sixteen playouts; all else is whose it looks."""
     board = Board(7)
