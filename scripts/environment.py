@@ -85,8 +85,8 @@ def same_python() -> bool:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Waits for another set-up to end. Not on Windows, nor where the folder cannot be locked."""
-    with open(VENV.with_name(VENV.name + ".lock"), "ab") as file:
+    """Waits for another set-up to end. Not on Windows, nor where files cannot be locked."""
+    with open(REQUIREMENTS, "rb") as file:  # which all of them read: no file is left behind
         try:
             import fcntl
 
