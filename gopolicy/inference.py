@@ -4,7 +4,8 @@ On CPUs where torch has oneDNN, weights are laid out beforehand as its convoluti
 part of the convolution: a position through 192 filters takes a quarter less time (float32) or a sixth less (bf16) than
 through the modules, which lay the weights out anew each time. Wide networks in float32 multiply less besides (``_Winograd``): two thirds
 of that time at 192 filters. ``quantised`` makes it compute in 8-bit integers instead, twice as fast as bf16 and a little less
-exact. ``scripts/bench.py --only network`` measures it.
+exact. Many boards go through it some at a time (``in_parts``), so that what a layer writes is still in the cache when the next reads it.
+``scripts/bench.py --only network batch`` measures it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gopolicy.network import Layer, PolicyNetwork
 
 Forward = Callable[[Tensor], Tensor]  # planes (B, P, N, N) → logits (B, N*N) float32
 
+CACHED = 3 << 20  # bytes that one layer writes at a time: measured best for 64 and 192 filters, bf16 and int8, one thread and two
 WIDE = 128  # filters from which multiplying less pays for the way there and back: at 64 it costs a third more time
 
 
@@ -67,6 +69,18 @@ def quantised(network: PolicyNetwork, device: torch.device, planes: Tensor) -> F
     return _Quantised(network.requires_grad_(False).to(device), planes.to(device).float())
 
 
+def in_parts(forward: Forward, planes: Tensor, boards: int) -> Tensor:
+    """``forward`` of planes (B, P, N, N), at most ``boards`` at a time, in parts that differ by one at most."""
+    if len(planes) <= boards:
+        return forward(planes)
+    return torch.cat([forward(part) for part in planes.tensor_split(-(-len(planes) // boards))])
+
+
+def boards_at_once(network: PolicyNetwork, number: torch.dtype, size: int) -> int:
+    """How many boards of ``size`` lines fit into ``CACHED``, when each layer writes ``number``s."""
+    return max(1, CACHED // (network.config.filters * size**2 * number.itemsize))
+
+
 def _reordered(weight: Tensor, padding: Any, groups: int, like: list[int]) -> Any:
     """Weights as oneDNN's convolution wants them for an input of the shape ``like``."""
     reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # torch has no name of its own for this in Python
@@ -82,7 +96,7 @@ class _Packed:
     """``PolicyNetwork.forward`` of a folded or plain network by the operators that torch's own compiler uses on CPUs."""
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
-        self.network = network
+        self.network, self.number = network, number
         self.layers = [self._pack(layer, network.config.size) for layer in (network.first, *network.tower)]
         self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
 
@@ -93,6 +107,9 @@ class _Packed:
         return _reordered(conv.weight, conv.padding, 1, [1, conv.in_channels, size, size]), conv.bias, conv.padding, (1, 1), (1, 1), 1
 
     def __call__(self, planes: Tensor) -> Tensor:
+        return in_parts(self._some, planes, boards_at_once(self.network, self.number, planes.shape[-1]))
+
+    def _some(self, planes: Tensor) -> Tensor:
         convolution = _convolution()
         first, *tower = self.layers
         x: Tensor = convolution(planes, *first, "relu", [], "")
@@ -176,6 +193,9 @@ class _Quantised:
         return peaks
 
     def __call__(self, planes: Tensor) -> Tensor:
+        return in_parts(self._some, planes, boards_at_once(self.network, torch.uint8, planes.shape[-1]))
+
+    def _some(self, planes: Tensor) -> Tensor:
         convolution, steps = _quantised_convolution(), self.steps
 
         def layer(i: int, x: Tensor) -> Tensor:
@@ -229,7 +249,7 @@ class _Winograd(_Packed):
         return _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1]), None, (0, 0), (1, 1), (1, 1), groups
 
     def __call__(self, planes: Tensor) -> Tensor:
-        return torch.cat([self._some(some) for some in torch.split(planes, self.BOARDS)])
+        return in_parts(self._some, planes, self.BOARDS)
 
     def _some(self, planes: Tensor) -> Tensor:
         first, *tower = self.layers
@@ -263,6 +283,6 @@ class _Winograd(_Packed):
         tiles = self._tiles(x, self.AROUND, 0)
         count, side, k = tiles.shape[0], tiles.shape[1], tiles.shape[-1]
         basis = torch.matmul(self.to_basis, tiles.reshape(-1, self.AROUND**2, k))  # (B·T·T, 36, k)
-        basis = basis.view(count, side * side, 1, -1).permute(0, 3, 1, 2)  # (B, 36·k, T·T, 1)
+        basis = basis.view(count, side * side, 1, self.AROUND**2 * k).permute(0, 3, 1, 2)  # (B, 36·k, T·T, 1)
         products = _convolution()(basis, *layer, "none", [], "").permute(0, 2, 3, 1).reshape(-1, self.AROUND**2, k)
         return torch.matmul(self.from_basis, products).view(count, side, side, self.TILE, self.TILE, k)

@@ -111,6 +111,31 @@ def test_in_integers_it_computes_what_whole_numbers_say(kind, layers, size, coun
                 assert (logits - exact).abs().max() < 0.02 * exact.abs().max()
 
 
+@pytest.mark.parametrize("precision", ["float32", "winograd", "bf16", pytest.param("int8", marks=with_int8)])
+def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, precision):
+    network = trained(kind="residual", layers=4, filters=inference.WIDE if precision == "winograd" else 24).folded()
+    planes = positions(11)
+    if precision == "int8":
+        prepared = inference.quantised(network, CPU, positions(4))
+    else:
+        number = torch.bfloat16 if precision == "bf16" else torch.float32
+        prepared, planes = inference.prepare(network, CPU, number), planes.to(number)
+    if isinstance(prepared, PolicyNetwork):
+        pytest.skip("torch was built without oneDNN")
+    size = {"int8": 1, "bf16": 2}.get(precision, 4)
+    with torch.inference_mode():
+        one_by_one = torch.cat([prepared(planes[i : i + 1]) for i in range(len(planes))])
+        monkeypatch.setattr(inference, "CACHED", 24 * 19 * 19 * size * 4 + 1)  # four boards at once
+        monkeypatch.setattr(inference._Winograd, "BOARDS", 4)
+        parts = []
+        some = prepared._some
+        monkeypatch.setattr(prepared, "_some", lambda part: parts.append(len(part)) or some(part))
+        together = prepared(planes)
+        assert prepared(planes[:0]).shape == (0, 361)
+    assert parts == [4, 4, 3, 0]
+    assert (together - one_by_one).abs().max() < 1e-3 * one_by_one.abs().max()
+
+
 @with_int8
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
 def test_to_balance_channels_changes_nothing(kind):
