@@ -404,8 +404,11 @@ class _Reader:
             self.data = better
             self.mends -= 1
         if not trouble and any(kind == "I" and not text for kind, text in self.tokens):
+            root = self._root_after(self.start)
             shouted = _SMALL_NAME.sub(lambda name: name[0].upper(), self.data[self.start : self.end])
             self.data = self.data[: self.start] + shouted + self.data[self.end :]
+            if not _ROOT_NODE.search(shouted, 1):  # else the first one behind is where it was: no need to search the rest of the file again
+                self._root = self.data, self.start, root
             trouble = self._first_trouble()
         return trouble
 

@@ -874,9 +874,10 @@ def test_brackets_that_are_never_closed(piece: bytes) -> None:
     assert all(isinstance(record, SgfError) or not record.moves for record in read_collection((piece * 300_000)[:300_000]))
 
 
-def test_games_that_are_not_closed_are_read_one_by_one() -> None:
+@pytest.mark.parametrize("game", [b"(;GM[1]SZ[19];B[aa];W[%c%c]", b"(;gm[1]sz[19];b[aa];w[%c%c])"])
+def test_games_that_are_not_closed_or_have_small_letters_are_read_one_by_one(game: bytes) -> None:
     """In such a time as well."""
-    data = b"".join(b"(;GM[1]SZ[19];B[aa];W[%c%c]" % (97 + number % 19, 98 + number % 18) for number in range(8_000))
+    data = b"".join(game % (97 + number % 19, 98 + number % 18) for number in range(8_000))
     records = list(read_collection(data))
     assert len(records) == 8_000
     for number, record in enumerate(records):
