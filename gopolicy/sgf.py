@@ -998,14 +998,17 @@ def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault 
 # --------------------------------------------------------------------------------------------------------- facts
 
 _INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
-_KOMI = re.compile(r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![0-9]*/))?(?:[.,]([0-9]*))?\s*(½|1/2|¼|1/4|¾|3/4)?")
-_FRACTIONS = {"½": 0.5, "1/2": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
+_KOMI = re.compile(
+    r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![0-9]*/))?(?:[.,]([0-9]*))?\s*([目子又]?)\s*(½|1/2|半|¼|1/4|¾|3/4)?\s*(子?)"
+)
+_FRACTIONS = {"½": 0.5, "1/2": 0.5, "半": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
     r"(p(?:ro)?\.?\s*|(?<![a-z-])professional\s*|(?<!非)(?:职业|職業)\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*"
     r"(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})",
     re.IGNORECASE,
 )
+_PRO_AFTER = re.compile(r"\bpro(?!v)", re.IGNORECASE)  # and not "provisional"
 _DATE = re.compile(
     r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
@@ -1037,20 +1040,22 @@ def _komi(text: str, rules: str, server: str) -> float:
 
     Fox, and programs that copy from it, write hundredths as a whole number: 650 is 6.5 points; under Chinese rules they
     are hundredths of a stone (子), worth two points: 375 is 3.75 stones, so 7.5 points (KataGo and KaTrain read it so). 3.75
-    under Chinese rules, and 3 3/4, are stones too: a quarter of a point does not exist.
+    under Chinese rules, and 3 3/4, are stones too: a quarter of a point does not exist. 目 are points.
     """
     found = _KOMI.match(text)
-    sign, digits, decimals, fraction = found.groups() if found else (None,) * 4
+    sign, digits, decimals, unit, fraction, stones = found.groups() if found else (None,) * 6
     if not (digits or decimals or fraction):
         return math.nan
     komi, chinese = float(digits or 0), rules.lower().startswith("chinese")
-    if decimals is None and not fraction:
+    if (unit == "子" or stones) and komi < 100:
+        komi = 2 * (komi + (_FRACTIONS[fraction] if fraction else float(f"0.{decimals or 0}")))
+    elif decimals is None and not fraction:
         if komi % 25 == 0 and (komi > 100 or (server == "Fox" and komi >= 25)):
             komi /= 50 if komi % 50 or (200 <= komi <= 400 and chinese) else 100
     else:
         part = _FRACTIONS[fraction] if fraction else float(f"0.{decimals}")
         komi += part
-        if part in (0.25, 0.75) and (fraction or (chinese and 2 < komi < 4)):
+        if part in (0.25, 0.75) and unit != "目" and (fraction or (chinese and 2 < komi < 4)):
             komi *= 2
     return math.nan if komi > 400 else -komi if sign == "-" and komi else komi
 
@@ -1065,7 +1070,7 @@ def _rank(value: bytes) -> str:
     if not number.isdecimal():
         tens, ten, ones = number.rpartition("十")
         number = str((_DIGITS.get(tens, 1) * 10 if ten else 0) + _DIGITS.get(ones, 0))
-    if pro or unit.lower() in ("p", "pro") or "pro" in after.lower():
+    if pro or unit.lower() in ("p", "pro") or _PRO_AFTER.search(after):
         return f"{number}p"
     return number + ("d" if unit.lower() in ("d", "dan", "段", "단") else "k")
 
@@ -1077,7 +1082,7 @@ def _date(value: bytes) -> str:
     if re.fullmatch(r"[12][0-9]{7}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     found = _DATE.search(text)
-    if not found:
+    if not found or not int(found[1]):
         return ""
     year, month, day = found[1].zfill(4), int(found[2] or 0), int(found[3] or 0)
     if not 1 <= month <= 12:
@@ -1142,8 +1147,8 @@ def write_sgf(record: GameRecord) -> str:
         points = [f"[{point_to_sgf(point, size)}]" for stone, point in record.setup if stone == colour]
         if points:
             root.append(ident + "".join(points))
-    if record.to_play == WHITE:
-        root.append("PL[W]")
+    if record.to_play == WHITE or (record.handicap >= 2 and not record.moves):  # else it is Black, or who moves first
+        root.append(f"PL[{colour_name(record.to_play)[0].upper()}]")
     moves = [f";{colour_name(colour)[0].upper()}[{point_to_sgf(point, size)}]" for colour, point in record.moves]
     lines = ["".join(moves[first : first + 10]) for first in range(0, len(moves), 10)]
     return "\n".join(["(;" + "\n".join(root), *lines]) + ")\n"

@@ -471,6 +471,13 @@ def fact(properties: str) -> GameRecord:
         ("KM[.]", math.nan),
         ("KM[3 3/4]", 7.5),
         ("KM[3¾]", 7.5),
+        ("KM[3又3/4子]", 7.5),
+        ("KM[3.75子]", 7.5),
+        ("KM[375子]", 7.5),
+        ("KM[2子半]", 5),
+        ("KM[6目半]", 6.5),
+        ("KM[半目]", 0.5),
+        ("KM[7目]", 7),
         ("KM[-5.5]", -5.5),
         ("KM[-0.5]", -0.5),
         ("KM[6.]", 6),
@@ -510,6 +517,8 @@ def test_komi(properties: str, komi: float) -> None:
             ("職業九段", "9p"),
             ("Professional 6 dan", "6p"),
             ("9p, Honinbo", "9p"),
+            ("9 dan Pro", "9p"),
+            ("12k provisional", "12k"),
             ("9 dan pro", "9p"),
             ("Pro 5 dan", "5p"),
             ("8d ama", "8d"),
@@ -547,7 +556,7 @@ def test_ranks(text: str, rank: str) -> None:
             ("Summer 1857", "1857"),
             ("1848-08-23 (Kaei 1 VII 25)", "1848-08-23"),
         ],
-        *[("23.12.2001", "2001"), ("?", ""), ("", ""), ("unknown", "")],
+        *[("23.12.2001", "2001"), ("0000-00-00", ""), ("0000-05-12", ""), ("?", ""), ("", ""), ("unknown", "")],
     ],
 )
 def test_dates(text: str, date: str) -> None:
@@ -713,6 +722,12 @@ def test_what_is_written_is_read_back(record: GameRecord) -> None:
     text = write_sgf(record)
     assert read_sgf(text) == record
     assert read_sgf(text.encode()) == record
+
+
+@pytest.mark.parametrize("to_play", [BLACK, WHITE])
+def test_who_plays_after_handicap_stones_is_kept(to_play: int) -> None:
+    record = GameRecord(size=9, handicap=2, setup=((BLACK, 20), (BLACK, 60)), to_play=to_play, komi=0.5)
+    assert read_sgf(write_sgf(record)) == record
 
 
 @pytest.mark.parametrize("record", RANDOM_GAMES)
