@@ -5,6 +5,7 @@ The protocol is GTP version 2 (G. Farnebäck, draft 2): a line in, and an answer
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -60,6 +61,10 @@ class Engine:
         return answer[1:].strip()
 
     def close(self) -> None:
-        """Ends the process at once."""
+        """Ends the process at once; what it has started itself is not waited for."""
         self.process.kill()
-        self.process.communicate()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            with contextlib.suppress(OSError):  # a command that it has not read
+                stream.close()
+        self.process.wait()

@@ -948,9 +948,8 @@ class Part:
         machines = sorted({line["machine"] for line in lines if "failed" not in line})
         tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
         games = f"{first['games']['games']:,} games in {first['games']['file']}"
-        return (
-            f"{BUDGET}{budget}{f' ({options})' if options else ''}; {games}; {'; '.join(machines)}; {first['date']}.\n"
-            f"{TESTED}{' or '.join(f'{n:,}' for n in tested[-2:])} positions of the test split."
+        return f"{BUDGET}{budget}{f' ({options})' if options else ''}; {games}; {'; '.join(machines)}; {first['date']}.\n" + (
+            f"{TESTED}{' or '.join(f'{n:,}' for n in tested[-2:])} positions of the test split." if tested else ""
         )
 
 
@@ -1008,7 +1007,7 @@ def table(one: Set, part: Part, equal: Part | None = None) -> str:
             for label in labels:
                 figures = [line["test"][label] for line in fine if label in line["test"]]
                 cells.append(accuracy(figures) if figures else "not measured")
-            first = [line["test"][labels[0]] for line in fine if labels[0] in line["test"]]
+            first = [line["test"][label] for label in labels[:1] for line in fine if label in line["test"]]
             cells += [f"{scale * np.mean([f[name] for f in first]):.{digits}f}" if first else "" for name, scale, digits in REST]
             if PAIRS in one.tests:
                 stones = [line["test"][PAIRS] for line in fine if PAIRS in line["test"]]
@@ -1016,7 +1015,7 @@ def table(one: Set, part: Part, equal: Part | None = None) -> str:
                 cells.append(", ".join(shares) or "not measured")
             if equal:
                 same = [line for other, lines_ in equal.rows if other == each for line in lines_ if "failed" not in line]
-                cells.append(accuracy([line["test"][labels[0]] for line in same]) if same else "not measured")
+                cells.append(accuracy([line["test"][labels[0]] for line in same]) if same and labels else "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
             cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
@@ -1059,7 +1058,7 @@ def picture(one: Set, part: Part, path: Path) -> None:
         shade = ("0", "0.45")[i % 2]
         right.plot(curve[:, 0] / 1e3, 100 * curve[:, 1], color=shade, ls=DASHES[i % 4], marker=MARKS[i % 10], ms=4, lw=1.2, label=each.name)
     right.set_xlabel("positions seen (thousands)")
-    right.set_ylabel("validation top-1, %" + ("\n(all corners)" if labels[0] in CORNERS else ""))
+    right.set_ylabel("validation top-1, %" + ("\n(all corners)" if labels and labels[0] in CORNERS else ""))
     right.legend(fontsize=7, ncols=2 if len(rows) > 5 else 1)
     for axis in (left, right):
         axis.grid(alpha=0.3)
@@ -1138,7 +1137,7 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
                 picture(one, part, path)
                 blocks.append(image(one.title, path, page))
             shown = [(each, row) for each, row in part.rows if PAIRS in one.tests and PAIRS in row[0]["test"]]
-            if shown and part is compared[-1]:
+            if shown and part in compared[-1:]:
                 pooling_picture(shown, out / "moved-stone.png")
                 blocks.append(image("One stone moves by one point: the answers before and after", out / "moved-stone.png", page))
         texts[name] = "\n\n".join(blocks)

@@ -282,7 +282,7 @@ class Bench:
         run = self.folder / "run"
         command = [sys.executable, "-m", "gopolicy", "train", str(self.games_file), "--out", str(run), "--device", device.type]
         options = ["--filters", filters, "--layers", 12, "--max-minutes", minutes, "--batch-size", batch, "--log-every", 10, *more]
-        subprocess.run([*command, *map(str, options)], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run([*command, *map(str, options)], cwd=ROOT, capture_output=True, text=True, check=True)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         lines = [line for line in lines if line["kind"] == "train"][1:]
         speed = statistics.median(line["positions_per_second"] for line in lines)
@@ -506,4 +506,8 @@ if __name__ == "__main__":
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
         print(f"bench.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except subprocess.CalledProcessError as error:  # a part that is measured in a process of its own
+        said = error.stderr.strip().splitlines() or [str(error)]
+        print(f"bench.py: {said[-1]}", file=sys.stderr)
         sys.exit(2)

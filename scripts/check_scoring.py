@@ -40,6 +40,7 @@ from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.games import UNKNOWN_WINNER, parse_result
 from gopolicy.policy import Policy, load, quickest
+from gopolicy.process import checked
 from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
@@ -160,10 +161,11 @@ def figures(games: list[Compared]) -> dict[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files")
-    parser.add_argument("--games", type=int, default=200, help="stop after so many games")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take one file in N, chosen by its name")
+    some = checked(int, lambda n: n >= 1, "1 or more")
+    parser.add_argument("--games", type=some, default=200, help="stop after so many games")
+    parser.add_argument("--every", type=some, default=1, metavar="N", help="take one file in N, chosen by its name")
     parser.add_argument("--recorded", action="store_true", help="compare with the recorded results of counted games, not with GNU Go")
-    parser.add_argument("--playouts", type=int, default=scoring.PLAYOUTS)
+    parser.add_argument("--playouts", type=some, default=scoring.PLAYOUTS)
     parser.add_argument("--weights", default="playouts", metavar="FILE", help="(default: playouts, as in the engine)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the network")
     parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")

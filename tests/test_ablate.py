@@ -214,6 +214,16 @@ def test_a_missing_test_is_made_up_for(packed_file: Path, tmp_path: Path, capsys
     assert "| two | " in report
 
 
+def test_pairs_alone_can_be_tested(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = own(
+        tmp_path / "own.json", *({"name": name, "planes": "alphago4", "filters": 2 + (name == "b"), "tests": ["pairs"]} for name in "ab")
+    )
+    assert run(packed_file, "--out", tmp_path / "out", "--file", chosen, "--positions", "32") == 0
+    capsys.readouterr()
+    assert ablate.main(["--out", str(tmp_path / "out"), "--report", "--file", str(chosen)]) == 0
+    assert "captures %" in capsys.readouterr().out
+
+
 def test_a_run_that_diverges_is_a_line_too(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wild = {"name": "wild", "kind": "alphago", "planes": "alphago4", "optimizer": "sgd", "lr": 100.0, "grad_clip": 0, "log_every": 1}
     chosen = own(tmp_path / "own.json", wild, {"name": "tame", "planes": "alphago4"})

@@ -91,3 +91,8 @@ def test_a_game_that_takes_too_long_is_left_out(
 def test_where_nothing_can_be_compared(tmp_path: Path) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("B+R", ""))
     assert run(tmp_path, "--recorded").returncode == 2
+    none = run(tmp_path, "--recorded", "--every", "0")
+    assert (none.returncode, none.stderr.splitlines()[-1]) == (
+        2,
+        "check_scoring.py: error: argument --every: '0': expected a whole number, 1 or more",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -35,6 +36,16 @@ def test_an_engine_that_refuses_or_goes_away(answer: bytes, then: str, said: str
             engine.ask("name")
     finally:
         engine.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process as its own parent leaves it")
+def test_to_close_does_not_wait_for_what_an_engine_has_started() -> None:
+    engine = Engine(["sh", "-c", "sleep 60 & read line; echo = a; echo; wait"])
+    assert engine.ask("name") == "a"
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 30
+    assert engine.process.returncode
 
 
 def test_words_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
