@@ -286,7 +286,7 @@ class MoveInfo:
     """A candidate move, and what is expected after it."""
 
     point: int
-    prior: float  # the probability that the policy gives it among all legal moves
+    prob: float  # the probability that the policy gives it among all legal moves
     visits: int
     order: int  # 0 is the likeliest
     pv: list[int]  # the move itself and those that follow
@@ -334,11 +334,11 @@ class Analysis:
         if not self.moves:
             self._add(PASS, 1.0, 1.0)
 
-    def _add(self, point: int, prior: float, share: float) -> None:
+    def _add(self, point: int, prob: float, share: float) -> None:
         after = self.board.copy()
         after.play(point)
         visits = max(round(share * self.wanted.visits), 0 if self.moves else 1)  # clients drop a position that nothing was spent on
-        self.moves.append(MoveInfo(point, prior, visits, len(self.moves), [point], after))
+        self.moves.append(MoveInfo(point, prob, visits, len(self.moves), [point], after))
 
     def score(self, scorer: Scorer, komi: float, rules: Rules, stop: Callable[[], bool] | None = None) -> None:
         """Asks for winrate, lead and the moves worth playing, which may take a second or more in an opening.
@@ -603,7 +603,7 @@ class Analyst:
                     "weight": float(move.visits),
                     "edgeWeight": float(move.visits),
                     "playSelectionValue": float(move.visits),
-                    "prior": move.prior,
+                    "prior": move.prob,
                     "scoreMean": lead,
                     "utilityLcb": 2 * winrate - 1,
                     "pv": [point_to_gtp(point, query.size) for point in move.pv],

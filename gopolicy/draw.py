@@ -178,7 +178,7 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
 
     ``probabilities`` (N, N) make a heat map of the empty points: the redder, the likelier, and from 1 % on the number stands on the
     point. The last move carries a ring, and the point ``played`` next a dashed square. Raises GoPolicyError for probabilities of
-    another shape.
+    another shape, and for a ``played`` that is no point of the board.
     """
     from matplotlib.figure import Figure
     from matplotlib.font_manager import get_font_names
@@ -186,7 +186,10 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
 
     size = check_board(board).size
     stones = board.stones()
-    probs = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)
+    try:
+        probs = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise GoPolicyError(f"probabilities are {probabilities!r}, expected numbers of the shape {(size, size)}") from None
     if probs is not None and probs.shape != (size, size):
         raise GoPolicyError(f"probabilities have shape {probs.shape}, expected {(size, size)}, the board's")
     inches = 2.0 + 0.36 * size
@@ -221,8 +224,8 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
         row, column = divmod(board.last_move, size)
         ring = "#fafafa" if stones[row, column] == BLACK else "#111111"
         axes.add_patch(Circle((column, row), 0.24, fill=False, edgecolor=ring, linewidth=1.5, zorder=4))
-    if played is not None and played != PASS:
-        row, column = divmod(played, size)
+    if played is not None and (point := board.point(played)) != PASS:
+        row, column = divmod(point, size)
         axes.add_patch(
             Rectangle(
                 (column - 0.44, row - 0.44), 0.88, 0.88, fill=False, edgecolor="black", linewidth=2.2, linestyle=(0, (2, 1)), zorder=5

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
@@ -37,6 +40,17 @@ def whole_number(value: Any, what: str, least: int, most: int | None = None) -> 
 def quoted(word: str) -> str:
     """The word as it stands in a command line, for a sentence that names a command. On Windows only ``"`` quotes."""
     return shlex.quote(word) if os.name == "posix" else f'"{word}"'
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError that tells no name, as of a write to a full disk, that of the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
 
 
 class Interrupted(Exception):

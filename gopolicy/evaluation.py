@@ -177,13 +177,16 @@ def most_wrong(answers: Answers, count: int) -> list[int]:
 
 
 def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.Policy, folder: Path, wrong: int, symmetries: int) -> None:
-    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder that exists.
+    """Writes ``accuracy.png`` (calibration; accuracy by move number and by rank) and ``wrong-01.png`` … to a folder that exists; those that
+    an earlier network left there are taken away.
 
     ``player`` and ``symmetries`` are those that gave the answers.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    for picture in folder.glob("wrong-[0-9][0-9].png"):
+        picture.unlink()
     figure = Figure(figsize=(15, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)

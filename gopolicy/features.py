@@ -105,12 +105,12 @@ def plane_set(name: str) -> PlaneSet:
     """The plane set of that name; raises GoPolicyError where there is none."""
     try:
         return PLANE_SETS[name]
-    except KeyError:
+    except (KeyError, TypeError):
         raise GoPolicyError(f"there is no plane set {name!r}; there are {', '.join(PLANE_SETS)}") from None
 
 
 # The sets by the number of their planes, as the kernels know them.
-PLANES_WITH_MOVES = 20  # sets of more planes look at legal moves, ladders and eyes
+PLANES_WITH_MOVES = sum(group.planes for group in GROUPS[:4])  # sets of more planes look at legal moves, ladders and eyes
 # field and value of every plane, expanded from GROUPS: (48,) each
 _PLANE_FIELD = np.array([group.field for group in GROUPS for _ in range(group.planes)], dtype=np.int64)
 _PLANE_VALUE = np.array([group.first + (i if group.planes > 1 else 0) for group in GROUPS for i in range(group.planes)], dtype=np.int64)

@@ -435,9 +435,9 @@ def pack(
     if not report.kept:
         if not report.read:
             raise GamesError(f"there is no SGF game in {', '.join(map(str, roots))}")
-        told = [f"\n{name}: {sentence}" for name, _, sentence in report.refused if sentence]
-        why = "".join(told[:REFUSED_SHOWN])
-        raise GamesError(f"no game was kept of {report.read} read\n{report}{why}")
+        counts = ", ".join(f"{count} {reason}" for reason, count in report.left_out.most_common())
+        first = next((f"; the first that was refused: {name}: {sentence}" for name, _, sentence in report.refused if sentence), "")
+        raise GamesError(f"no game was kept of {report.read} read: {counts}{first}")
     text = [name.encode() for name in players]
     sections: dict[str, npt.NDArray[Any]] = {
         "facts": np.array(facts, dtype=FACTS),
@@ -583,9 +583,10 @@ class PackedGames:
         result = {BLACK: "B+", WHITE: "W+", 0: "0"}.get(winner, "")
         if winner in (BLACK, WHITE) and not math.isnan(margin):
             result += f"{margin:g}"
+        komi = float(str(fact["komi"]))  # as short as it was: 6.3 is not 6.300000190734863
         return GameRecord(
             size=int(fact["size"]),
-            komi=float(fact["komi"]),
+            komi=komi,
             handicap=int(fact["handicap"]),
             players=(self.player(fact["black"]), self.player(fact["white"])),
             ranks=(rank_text(int(fact["black_rank"])), rank_text(int(fact["white_rank"]))),

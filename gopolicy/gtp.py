@@ -598,7 +598,7 @@ class Engine:
         each = f" movesOwnership {owners}" if owners and "movesOwnership" in asked.switches else ""
         infos = [
             f"info move {point_to_gtp(move.point, analysis.board.size)} visits {move.visits} {value} scoreSelfplay {lead:.3f} "
-            f"prior {move.prior:.6f} lcb {winrate:.6f} utilityLcb {2 * winrate - 1:.6f} order {move.order} {_pv(analysis, move.pv)}{each}"
+            f"prior {move.prob:.6f} lcb {winrate:.6f} utilityLcb {2 * winrate - 1:.6f} order {move.order} {_pv(analysis, move.pv)}{each}"
             for move in analysis.moves
         ]
         if "rootInfo" in asked.switches:
@@ -662,8 +662,8 @@ class Engine:
             analysis.deepen()
         size, best = self.board.size, analysis.moves[0]
         shown = [move for move in analysis.moves if move.point != PASS]
-        labels = "".join(f" {point_to_gtp(move.point, size)} {100 * move.prior:.0f}" for move in shown)
-        colours = [f"COLOR {_heat(move.prior)} {point_to_gtp(move.point, size)}" for move in shown]
+        labels = "".join(f" {point_to_gtp(move.point, size)} {100 * move.prob:.0f}" for move in shown)
+        colours = [f"COLOR {_heat(move.prob)} {point_to_gtp(move.point, size)}" for move in shown]
         line = " ".join(f"{'bw'[(colour == WHITE) ^ i % 2]} {point_to_gtp(point, size)}" for i, point in enumerate(best.pv))
         return "\n".join([*colours, *([f"LABEL{labels}"] if shown else []), f"TEXT expected: {line}"])
 
@@ -806,7 +806,7 @@ def _whole_number_line(analysis: Analysis, asked: _Asked) -> str:
     winrate = round(10_000 * analysis.seen_by(asked.colour)[0])
     return " ".join(
         f"info move {point_to_gtp(move.point, analysis.board.size)} visits {move.visits} winrate {winrate} "
-        f"prior {round(10_000 * move.prior)} lcb {winrate} order {move.order} {_pv(analysis, move.pv)}"
+        f"prior {round(10_000 * move.prob)} lcb {winrate} order {move.order} {_pv(analysis, move.pv)}"
         for move in analysis.moves
     )
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gopolicy.errors import naming
+
 
 class Metrics:
     """Appends records to the files of a run folder.
@@ -27,24 +29,27 @@ class Metrics:
     """
 
     def __init__(self, folder: Path, *, keep: int = 0, step: int = 0) -> None:
-        self._file = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - closed by close()
+        self._path = folder / "metrics.jsonl"
+        self._file = open(self._path, "ab")  # noqa: SIM115 - closed by close()
         self._file.truncate(min(keep, self._file.seek(0, os.SEEK_END)))
         self._file.seek(0, os.SEEK_END)
         name = f"events.out.tfevents.{time.time_ns() // 1000}.{socket.gethostname()}.{os.getpid()}"
         self._events = open(folder / name, "ab")  # noqa: SIM115
-        self._events.write(_record(_event(file_version="brain.Event:2")))
-        if step:
-            self._events.write(_record(_event(step=step + 1, restart=True)))
-        self._events.flush()
+        with naming(folder / name):
+            self._events.write(_record(_event(file_version="brain.Event:2")))
+            if step:
+                self._events.write(_record(_event(step=step + 1, restart=True)))
+            self._events.flush()
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Adds a record; numbers go to TensorBoard as well. Both are in the operating system's hands when this returns."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}).encode() + b"\n")
-        self._file.flush()
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self._events.write(_record(_event(step=step, tag=f"{kind}/{name}", value=float(value))))
-        self._events.flush()
+        with naming(self._path):
+            self._file.write(json.dumps({"kind": kind, "step": step, **values}).encode() + b"\n")
+            self._file.flush()
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._events.write(_record(_event(step=step, tag=f"{kind}/{name}", value=float(value))))
+            self._events.flush()
 
     def position(self) -> int:
         """Bytes of ``metrics.jsonl`` so far, all of them on the disk."""
@@ -52,8 +57,9 @@ class Metrics:
         return self._file.tell()
 
     def close(self) -> None:
-        self._file.close()
-        self._events.close()
+        with naming(self._path):  # what a full disk did not take is tried once more
+            self._file.close()
+            self._events.close()
 
     def __enter__(self) -> Metrics:
         return self

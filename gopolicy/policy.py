@@ -168,6 +168,8 @@ def choose_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=chosen).cpu()  # "meta" holds nothing that could be asked for
     except (RuntimeError, AssertionError, TypeError) as error:
         why = str(error).splitlines()[0].partition(", ")[0]  # torch goes on with a list of all it was ever built for
+        if why.startswith("Expected one of"):
+            why = "torch knows none of that kind"
         raise DeviceError(f"device {device!r} is not to be had here ({why}): try cpu or auto") from None
     return chosen
 

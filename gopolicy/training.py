@@ -713,13 +713,23 @@ def _flag(name: str) -> str:
 # The command
 
 
+def weights_name(text: str) -> str:
+    """For argparse: an empty name, as of a variable that is not set, would mean to start from random weights, or to have no teacher."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': expected the name of weights")
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gopolicy train``; ``run`` takes what they give."""
     parser.add_argument("games", nargs="?", metavar="GAMES", help="packed games (gopolicy pack); may be left out with --resume")
     parser.add_argument("--out", required=True, type=named_path, metavar="RUN", help="run folder; new or empty, unless --resume")
     parser.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint; starts anew if RUN is empty")
     parser.add_argument(
-        "--init", metavar="WEIGHTS", help="start from these weights, a file or those of the package by name, instead of random ones"
+        "--init",
+        type=weights_name,
+        metavar="WEIGHTS",
+        help="start from these weights, a file or those of the package by name, instead of random ones",
     )
     group = parser.add_argument_group("options of the run", "kept in the checkpoint: --resume needs none of them")
     for field in dataclasses.fields(TrainingConfig):
@@ -730,7 +740,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         else:
             group.add_argument(
                 _flag(field.name),
-                type=type(field.default),
+                type=weights_name if field.name == "teacher" else type(field.default),
                 default=argparse.SUPPRESS,
                 choices=field.metadata["choices"],
                 metavar=None if field.metadata["choices"] else type(field.default).__name__.upper()[:5],
@@ -867,10 +877,6 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
     with ExitStack() as held, Workers.start(config.device) as workers:
-        if config.batch_size % workers.world:
-            raise TrainingError(
-                f"--batch-size {config.batch_size} cannot be split over {workers.world} processes; take a multiple of {workers.world}"
-            )
         batches = Batches(
             games, "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed, augment=config.augment,
             rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",

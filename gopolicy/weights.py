@@ -31,7 +31,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gopolicy.errors import WeightsError
+from gopolicy.errors import WeightsError, naming
 from gopolicy.features import PLANE_SETS
 from gopolicy.network import PolicyConfig, PolicyNetwork
 
@@ -72,15 +72,12 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes a file so that, whenever the machine stops, there is either the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:  # of a write to a full disk it tells no name
-        if error.errno and not error.filename:
-            error.filename = str(path)
-        raise
+        with naming(path):
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":  # the new name too must reach the disk

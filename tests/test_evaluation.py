@@ -151,6 +151,8 @@ def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_pat
     weights_file = tmp_path / "w.safetensors"
     weights.save(weights_file, network(), {})
     folder = tmp_path / "new" / "pictures"
+    folder.mkdir(parents=True)
+    (folder / "wrong-07.png").write_bytes(b"of an earlier network")
     arguments = ["evaluate", str(weights_file), str(games_file), "--split", "validation", "--max-positions", "900", "--json"]
     assert cli.main([*arguments, "--pictures", str(folder), "--wrong", "2"]) == 0
     told = json.loads(capsys.readouterr().out)

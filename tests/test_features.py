@@ -174,6 +174,8 @@ def test_plane_sets_have_the_sizes_of_the_paper() -> None:
         "alphago48": (48, 1),
     }
     assert sum(count for _, count in PLANES.values()) == 48
+    with pytest.raises(GoPolicyError, match=r"there is no plane set \[\]"):
+        encode(Board(9), [])  # type: ignore[arg-type]
     with pytest.raises(GoPolicyError, match="alphago48"):
         encode(Board(9), "alphago49")
 

@@ -68,8 +68,9 @@ def test_games_come_back_as_they_were_read(tmp_path: Path) -> None:
 def test_facts_that_are_not_known_come_back_as_not_known(tmp_path: Path) -> None:
     odd = record(1, komi=math.nan, date="0196", ranks=("", "9p"), result="W+R", handicap=2, setup=((BLACK, 19), (BLACK, 60)), to_play=WHITE)
     odd = replace(odd, moves=((WHITE, 40), (BLACK, PASS), (BLACK, 41)))
-    pack([write(tmp_path / "in", [odd])], tmp_path / "g.gpk")
+    pack([write(tmp_path / "in", [odd, record(2, komi=6.3)])], tmp_path / "g.gpk")
     kept = PackedGames.open(tmp_path / "g.gpk").record(0)
+    assert PackedGames.open(tmp_path / "g.gpk").record(1).komi == 6.3
     assert math.isnan(kept.komi)
     assert (kept.date, kept.ranks, kept.result[:2], kept.handicap) == ("0196", ("", "9p"), "W+", 2)
     assert (kept.setup, kept.to_play, kept.moves) == (odd.setup, WHITE, odd.moves)
@@ -230,7 +231,9 @@ def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(GamesError, match="there is no SGF game in"):
         pack([tmp_path / "in"], tmp_path / "g.gpk")
     (tmp_path / "in" / "words.sgf").write_text("no game at all")
-    with pytest.raises(GamesError, match="no game was kept"):
+    (tmp_path / "in" / "small.sgf").write_text("(;SZ[9];B[cc])")
+    (tmp_path / "in" / "tiny.sgf").write_text("(;SZ[7];B[cc])")
+    with pytest.raises(GamesError, match=r"^no game was kept of 3 read: 2 another board size, 1 not-sgf; the first .*words\.sgf: .*$"):
         pack([tmp_path / "in"], tmp_path / "g.gpk")
     with pytest.raises(GamesError):
         pack([tmp_path / "nowhere"], tmp_path / "g.gpk")

@@ -598,7 +598,7 @@ def test_the_command_on_packed_games(tmp_path, capsys):
         np.testing.assert_allclose(trained(planes.float()), network(planes.float()), atol=0.05)
     with pytest.raises(TrainingError, match="no packed games given"):
         run_command("--out", str(tmp_path / "new"), *options)
-    with pytest.raises(DeviceError, match="device 'abacus' is not to be had here"):
+    with pytest.raises(DeviceError, match=r"device 'abacus' is not to be had here \(torch knows none"):
         run_command(source, "--out", str(tmp_path / "new"), "--device=abacus", *options)
     assert not (tmp_path / "new").exists()
 
@@ -631,7 +631,7 @@ def test_the_command_line_has_every_option():
     assert parser.parse_args(["--out", "run", "--resume", "--no-compile"]).compile is False
     for field in dataclasses.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in parser.format_help()
-    for wrong in (["--out", "run", "--kind", "dense"], ["--out", ""]):
+    for wrong in (["--out", "run", "--kind", "dense"], *(["--out", "run", option, ""] for option in ("--out", "--init", "--teacher"))):
         with pytest.raises(SystemExit):
             parser.parse_args(["g.gpk", *wrong])
 
@@ -793,6 +793,23 @@ def test_bytes_become_numbers_of_the_same_value():
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Metrics
+
+
+def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        with metrics.Metrics(tmp_path) as written:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+            try:
+                for step in range(100):
+                    written.write("train", step, loss=1.0)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        fill()
 
 
 def test_records_for_tensorboard_byte_by_byte(monkeypatch, tmp_path):
