@@ -27,7 +27,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedGames:
     return PackedGames.open(path)
 
 
-def epoch(source: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def epoch(source: Batches, number: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     groups = int(source._group_start[-1])
     games, plies, symmetries = np.empty((3, groups * PER_GAME), dtype=np.int64)
     moves, start = source.packed.moves, source.packed.move_start
@@ -38,7 +38,7 @@ def epoch(source: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         source.counts,
         source._group_start,
         np.uint64(7),
-        0,
+        number * groups,
         np.empty(1024, dtype=np.int16),
         games,
         plies,
@@ -62,6 +62,24 @@ def test_an_epoch_takes_each_position_at_most_once_and_all_but_a_few(packed: Pac
     assert len(games) == int(np.sum(counts // PER_GAME)) * PER_GAME
     share = np.bincount(symmetries, minlength=8) / len(symmetries)
     assert np.all(np.abs(share - 1 / 8) < 0.02)
+
+
+def test_every_epoch_has_its_own_groups_order_and_symmetries(packed: PackedGames) -> None:
+    """Nothing of the one before comes again: of the symmetries one in eight, by chance."""
+    source = Batches(packed, batch_size=8)
+    symmetry_of, groups_of, order_of = [], [], []
+    for number in (0, 1):
+        games, plies, symmetries = epoch(source, number)
+        pairs = list(zip(games.tolist(), plies.tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs)
+        symmetry_of.append(dict(zip(pairs, symmetries.tolist(), strict=True)))
+        groups_of.append({tuple(pairs[i : i + PER_GAME]) for i in range(0, len(pairs), PER_GAME)})
+        order_of.append(games[::PER_GAME])
+    assert not groups_of[0] & groups_of[1]
+    assert np.mean(order_of[0] == order_of[1]) < 0.03
+    both = symmetry_of[0].keys() & symmetry_of[1].keys()
+    assert len(both) > 30_000
+    assert abs(sum(symmetry_of[0][pair] == symmetry_of[1][pair] for pair in both) / len(both) - 1 / 8) < 0.02
 
 
 def test_planes_and_target_belong_to_the_sample(packed: PackedGames) -> None:
@@ -134,7 +152,7 @@ def test_numbers_that_mean_nothing_are_refused(packed: PackedGames, options: dic
 
 def test_setup_passes_and_short_games(tmp_path: Path) -> None:
     moves = ((-1, 40), (1, PASS), (-1, 41), (1, 42))
-    record = GameRecord(handicap=2, setup=((1, 60), (1, 300)), to_play=-1, moves=moves)
+    record = GameRecord(handicap=2, setup=((1, 60), (-1, 100), (1, 300)), to_play=-1, moves=moves)
     (tmp_path / "a.sgf").write_text(write_sgf(record))
     pack([tmp_path / "a.sgf"], tmp_path / "g.gpk")
     small = PackedGames.open(tmp_path / "g.gpk")
@@ -155,8 +173,19 @@ def test_fixed_gives_each_position_once_and_whole_games(packed: PackedGames) -> 
     _, counts = playable(packed, "test")
     assert len(pairs) == len(set(pairs)) == int(counts.sum())
     assert all(len(targets) == 100 for _, targets, _ in parts[:-1])
-    some = [targets for _, targets, _ in fixed(packed, "all", max_positions=333, batch_size=64)]
-    assert sum(map(len, some)) == 333
+
+
+def test_some_positions_are_those_of_whole_games_drawn_by_the_seed(packed: PackedGames) -> None:
+    def drawn(seed: int) -> list[int]:
+        return [int(game) for *_, info in fixed(packed, "all", max_positions=500, seed=seed, batch_size=64) for game in info["game"]]
+
+    some, (_, counts) = drawn(1), playable(packed, "all")
+    assert len(some) == 500
+    assert some == drawn(1)
+    assert not set(some) & set(drawn(2))
+    *whole, _ = dict.fromkeys(some)
+    assert whole
+    assert all(some.count(game) == counts[game] for game in whole)
 
 
 def test_moves_that_break_the_rules_are_refused(packed: PackedGames) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 
 from gopolicy import cli, draw, evaluation, policy, weights
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, PASS, point_to_gtp
+from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GoPolicyError, UsageError
 from gopolicy.evaluation import Answers, figures, half_interval
 from gopolicy.games import PackedGames, pack
 from gopolicy.policy import Policy
+from tests import test_games
 from tests.test_policy import network
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -109,6 +111,98 @@ def test_parts_add_up_to_the_whole(games_file: Path, player: Policy) -> None:
     assert set(result["by"]["phase"]) >= {"1-50", "51-100", "101-150"}
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory, player: Policy) -> tuple[PackedGames, Answers]:
+    """Ten games, and the answers of a network that gives every move of a player the same probability.
+
+    Five even games of 60 moves on KGS: Black, 9d, plays what it gives 95 %, White, 1d, what it gives 30 % where it gives another point
+    45 %. Then five handicap games of 52 moves on Fox: White, of no rank, plays what it gives 10 % where it gives five others 15 % each,
+    Black, 5k, what it gives 25 %; two of these have the stones of the handicap, but do not tell it.
+    """
+    answers = {"9d": (0, 0.0, 0.95), "1d": (1, 0.45, 0.3), "": (5, 0.15, 0.1), "5k": (0, 0.0, 0.25)}
+    games, rows = [], []
+    for seed in range(10):
+        game = test_games.record(seed, 60, ranks=("9d", "1d"), server="KGS")
+        if seed >= 5:
+            moves = tuple((-colour, point) for colour, point in game.moves[:52])
+            setup = ((BLACK, 60), (BLACK, 300))
+            game = replace(game, ranks=("5k", ""), server="Fox", handicap=2 * (seed % 2), setup=setup, to_play=WHITE, moves=moves)
+        games.append(game)
+        for colour, point in game.moves:
+            others, theirs, own = answers[game.ranks[colour == WHITE]]
+            probs = np.full(361, (1 - others * theirs - own) / (360 - others))
+            probs[[(point + 1 + i) % 361 for i in range(others)]] = theirs
+            probs[point] = own
+            rows.append(torch.from_numpy(probs).float().log())
+    folder = tmp_path_factory.mktemp("known")
+    pack([test_games.write(folder / "in", games)], folder / "g.gpk")
+    packed, told = PackedGames.open(folder / "g.gpk"), iter(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(player, "log_probabilities", lambda planes, symmetries: torch.stack([next(told) for _ in planes]))
+        return packed, evaluation.answer(player, packed, "all")
+
+
+def test_figures_by_kind_and_calibration_of_known_answers(known: tuple[PackedGames, Answers]) -> None:
+    packed, answers = known
+    black, white, weak, unknown = (-math.log(prob) for prob in (0.95, 0.3, 0.25, 0.1))
+    even, handicap = (0.5, 0.0, 1.0, (black + white) / 2, 300, 5), (0.5, 0.0, 0.5, (weak + unknown) / 2, 260, 5)
+    opening = (0.5, 0.0, 0.75, (black + white + weak + unknown) / 4, 500, 10)
+    rest = (0.5, 0.0, 11 / 12, (5 * black + 5 * white + weak + unknown) / 12, 60, 10)
+    expected = {
+        "phase": {"1-50": opening, "51-100": rest},
+        "handicap": {"even": even, "handicap": handicap},
+        "rank": {
+            "9d": (1.0, 0.0, 1.0, black, 150, 5),
+            "1d": (0.0, 0.0, 1.0, white, 150, 5),
+            "5k": (1.0, 0.0, 1.0, weak, 130, 5),
+            "unknown": (0.0, 0.0, 0.0, unknown, 130, 5),
+        },
+        "server": {"KGS": even, "Fox": handicap},
+    }
+    columns = ("top1", "top1_interval", "top5", "cross_entropy", "positions", "games")
+    found = evaluation.summary(answers, packed, "all", 1)
+    assert {kind: set(rows) for kind, rows in found["by"].items()} == {kind: set(rows) for kind, rows in expected.items()}
+    for kind, rows in expected.items():
+        for label, values in rows.items():
+            assert found["by"][kind][label] == pytest.approx(dict(zip(columns, values, strict=True)), abs=2e-5), (kind, label)
+    assert [(row["prob"], row["played"], row["positions"]) for row in found["calibration"]] == [
+        (0.15, 0.0, 130),
+        (0.25, 1.0, 130),
+        (0.45, 0.0, 150),
+        (0.95, 1.0, 150),
+    ]
+
+
+def test_pictures_of_known_answers(
+    known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rank is that of the player to move, and the move that is shown as played that of the position."""
+    packed, answers = known
+    at = int(np.flatnonzero((answers.game == 7) & (answers.move_number == 32))[0])
+    answers = replace(answers, cross_entropy=np.where(np.arange(len(answers.game)) == at, -math.log(0.02), answers.cross_entropy))
+    figures_drawn: list[Any] = []
+    boards_drawn: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures_drawn.append(figure))
+    monkeypatch.setattr(draw, "board_picture", lambda *drawn: boards_drawn.append(drawn))
+    evaluation.write_pictures(answers, packed, player, tmp_path, 1, 1)
+    left, middle, right = figures_drawn[0].axes
+    np.testing.assert_allclose(left.lines[1].get_xydata(), [(15, 0), (25, 100), (45, 0), (95, 100)])
+    for axis, labels, shares in ((middle, "1 21 41", [50, 50, 50]), (right, "5k 1d 9d none", [100, 0, 100, 0])):
+        assert [label.get_text() for label in axis.get_xticklabels()] == labels.split()
+        assert axis.containers[0].lines[0].get_ydata().tolist() == shares
+
+    board, path, _, title, played = boards_drawn[0]
+    game = packed.record(7)
+    assert path == tmp_path / "wrong-01.png"
+    assert (BLACK, played) == game.moves[31]
+    assert title.startswith(f"Black to play move 32: {point_to_gtp(played, 19)} was played (2 %)")
+    assert board.to_play == BLACK
+    stones = np.zeros(361, dtype=int)
+    for colour, point in (*game.setup, *game.moves[:31]):
+        stones[point] = colour
+    assert np.array_equal(np.asarray(board.stones()).reshape(361), stones)
+
+
 def test_calibration_of_a_forecaster_that_is_right() -> None:
     rng = np.random.default_rng(1)
     prob = rng.random(50_000)
@@ -128,11 +222,16 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights.save(tmp_path / "w.safetensors", network(), {})
-    command = ["evaluate", str(tmp_path / "w.safetensors"), str(games_file), "--split", "test", "--symmetries", "8"]
-    assert cli.main([*command, "--max-positions", "50", "--device", "cpu", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["positions"] == 50
-    assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed)
+    options = ["--symmetries", "8", "--max-positions", "50", "--device", "cpu", "--json"]
+    asked, packed = policy.load(tmp_path / "w.safetensors", device="cpu"), PackedGames.open(games_file)
+    printed = []
+    for seed in (1, 3):
+        assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(games_file), *options, "--seed", str(seed)]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+        assert printed[-1] == evaluation.evaluate(asked, packed, "test", symmetries=8, max_positions=50, seed=seed)
+        assert (printed[-1]["split"], printed[-1]["positions"]) == ("test", 50)
+    assert printed[0]["cross_entropy"] != printed[1]["cross_entropy"]
+    assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed[0])
     assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60"]) == 0
     assert "all" in capsys.readouterr().out
 
@@ -156,7 +255,7 @@ def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_pat
     arguments = ["evaluate", str(weights_file), str(games_file), "--split", "validation", "--max-positions", "900", "--json"]
     assert cli.main([*arguments, "--pictures", str(folder), "--wrong", "2"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["positions"] == 900
+    assert (told["split"], told["positions"]) == ("validation", 900)
     assert sorted(path.name for path in folder.iterdir()) == ["accuracy.png", "wrong-01.png", "wrong-02.png"]
     assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in folder.iterdir())
 
