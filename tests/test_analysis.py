@@ -242,6 +242,7 @@ def test_white_gets_points_for_handicap_stones_where_the_rules_say_so(name, bonu
         ("", "b C3,b G7,b G3,w E5,b E6,w pass,b C7,w E7,b F7", 3),
         ("", "b C3,b G7,w E5,b E6,w E7,b E8,w D5,b D6,w D7,b D8,b F5", 2),  # two in a row far from the beginning
         ("", "b C3,b G7,w E5,b E6,b E7", 0),  # a position as q5Go sets it up, point by point
+        ("", "b C3,b G7,w E5,b E6,w E7,b E8,w D5,b D6,b D7", 0),  # another, whose stones came by turns to begin with
         ("b C3,b G7,w G3", "b E5", 0),
         ("", "", 0),
     ],
@@ -270,6 +271,25 @@ def test_a_query_may_say_what_white_gets_for_handicap_stones():
             "error" not in answer and "warning" not in answer for answer in ask(analyst_of(scorer=Asked), **query_of(**handicap, **change))
         )
     assert asked == [0.5, 2.5, 2.5, 0.5]
+
+
+def test_what_a_query_may_leave_out():
+    """KataGo guesses komi from the way of counting. Without rules they are area, with White paid for handicap stones."""
+
+    class Asked(Scores):
+        def winrate(self, board, komi, rules, stop=None):
+            asked.append((komi, rules))
+            return 0.7
+
+    asked: list[tuple[float, str]] = []
+    handicap = {"initialStones": [["B", "C3"], ["B", "G7"]], "initialPlayer": "W"}
+    for change in ({"rules": "japanese"}, {"rules": "tromp-taylor"}, {}, handicap):
+        query = query_of(**change)
+        del query["komi"]
+        if "rules" not in change:
+            del query["rules"]
+        ask(analyst_of(scorer=Asked), **query)
+    assert asked == [(6.5, "territory"), (7.5, "area"), (7.5, "area"), (9.5, "area")]
 
 
 def test_a_game_may_repeat_a_board():
@@ -490,6 +510,8 @@ def test_perspectives(perspective, winrates):
     query = query_of(moves=[["B", "C3"]], analyzeTurns=[0, 1], includeOwnership=True, overrideSettings=settings)
     answers = ask(analyst_of(scorer=Scores), **query)
     assert [answer["rootInfo"]["winrate"] for answer in answers] == pytest.approx(winrates)
+    for answer, winrate in zip(answers, winrates, strict=True):  # a win is 1 and a loss -1
+        assert [answer["rootInfo"]["utility"], answer["moveInfos"][0]["utilityLcb"]] == pytest.approx([0.4 if winrate == 0.7 else -0.4] * 2)
     assert [answer["ownership"][0] for answer in answers] == [0.25 if winrate == 0.7 else -0.25 for winrate in winrates]
 
 

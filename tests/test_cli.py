@@ -9,14 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from gopolicy import cli, weights
+from gopolicy import cli, policy, weights
+from gopolicy.board import Board
 from gopolicy.sgf import write_sgf
 from tests.test_games import record, write
 from tests.test_policy import network
+from tests.test_scoring import Uniform
 
 ROOT = Path(__file__).parents[1]
 SMALL = "--planes alphago4 --filters 4 --layers 2 --batch-size 16 --validation-positions 16 --device cpu"
@@ -49,6 +54,13 @@ def test_top_tells_the_moves_and_the_one_played(game: Path, weights_file: Path, 
     drawn = capsys.readouterr().out
     assert printed["top"][0]["move"] in drawn
     assert printed["played"] in drawn
+    tops = []
+    for views in (1, 8):
+        assert cli.main([*command, "--json", "--symmetries", str(views)]) == 0
+        tops.append([(told["move"], told["prob"]) for told in json.loads(capsys.readouterr().out)["top"]])
+        candidates = policy.load(weights_file).top_k(record(4).position(57), 3, views)
+        assert tops[-1] == [(candidate.move, round(candidate.prob, 6)) for candidate in candidates]
+    assert tops[0] != tops[1]
 
 
 def test_top_at_the_end_of_a_game_has_no_played_move(game: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,6 +154,39 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(game: Path, tmp_path: Path, 
     said = capsys.readouterr().err
     assert said.startswith("gopolicy train: ")
     assert said.count("\n") == 1
+
+
+QUERY = {"id": "q", "moves": [], "boardXSize": 3, "boardYSize": 3}
+
+
+@pytest.mark.parametrize(("command", "line"), [("gtp", "genmove b"), ("analysis", json.dumps(QUERY))])
+def test_the_options_of_an_engine_reach_its_networks(command: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The playouts' network runs where the other does, at the speed that is best there."""
+    loaded: dict[str, dict[str, object]] = {}
+    asked: list[int] = []
+
+    class Player(Uniform):
+        def probabilities(self, board: Board, symmetries: int = 1) -> npt.NDArray[np.float32]:
+            asked.append(symmetries)
+            return self.probabilities_batch([board])[0]
+
+        def probabilities_batch(self, boards: list[Board]) -> list[npt.NDArray[np.float32]]:
+            return [board.legal_mask().astype(np.float32) for board in boards]
+
+    def load(name: str, **options: object) -> Player:
+        loaded[name] = options
+        return Player()
+
+    monkeypatch.setattr(policy, "load", load)
+    monkeypatch.setattr(policy, "quickest", lambda device: f"quickest on {device}")
+    monkeypatch.setattr(weights, "packaged", lambda: ["playouts"])
+    serve_here = lambda serve, _: serve(io.BytesIO(line.encode()), io.BytesIO())  # noqa: E731
+    monkeypatch.setattr(import_module(f"gopolicy.{command}"), "run_process", serve_here)
+    options = "--weights w.safetensors --device cuda:1 --threads 3 --precision bf16 --symmetries 8"
+    cli.main([command, *options.split()])
+    both = {"device": "cuda:1", "threads": 3}
+    assert loaded == {"w.safetensors": both | {"precision": "bf16"}, "playouts": both | {"precision": "quickest on cuda:1"}}
+    assert asked == [8]
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

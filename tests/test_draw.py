@@ -210,6 +210,19 @@ def test_numbers_of_a_picture():
     assert sorted(texts) == [("1", (0, 8)), ("62", (1, 0))]
 
 
+def test_the_last_move_carries_a_ring_and_the_next_a_square():
+    from matplotlib.patches import Circle, Rectangle
+
+    def marks(*moves: str, played: int | None = None) -> dict[type, list]:
+        patches = draw.board_figure(board_of(9, *moves), played=played).axes[0].patches
+        hollow = [patch for patch in patches if not patch.get_fill()]
+        return {kind: [tuple(np.round(p.get_center(), 6)) for p in hollow if isinstance(p, kind)] for kind in (Circle, Rectangle)}
+
+    # Column and row from the top left corner: C4 and G8.
+    assert marks("E5", "C4", played=15) == {Circle: [(2, 5)], Rectangle: [(6, 1)]}
+    assert marks("E5", "pass", played=-1) == marks() == {Circle: [], Rectangle: []}
+
+
 def test_a_picture_on_disk(tmp_path):
     for name in ("a.png", "no ending"):
         draw.board_picture(board_of(9, "E5"), tmp_path / name, np.full((9, 9), 1 / 81), title="move 2 × 1")

@@ -452,8 +452,35 @@ def test_games_are_written_and_read(tmp_path):
     assert state(other) == before
     assert tell(other, "clear_board", f"loadsgf {path} 2") == ["=", "="]
     assert other.board.moves == [(WHITE, point_from_gtp("E5", 9))]
-    assert tell(other, f"loadsgf {path} 1", f"loadsgf {path} 99") == ["=", "="]
+    for first in (1, 0):
+        assert tell(other, f"loadsgf {path} 99", f"loadsgf {path} {first}") == ["=", "="]
+        assert (other.board.moves, other.board.first_stones(), other.board.to_play) == ([], engine.board.first_stones(), WHITE)
+    assert tell(other, f"loadsgf {path} 99") == ["="]
     assert state(other) == before
+
+
+def test_a_file_without_komi_leaves_it(tmp_path):
+    engine = engine_of()
+    path = tmp_path / "game.sgf"
+    for text, komi in (("(;SZ[9]KM[0.5];B[dd])", "0.5"), ("(;SZ[9];B[dd])", "0.5"), ("(;SZ[9]KM[x];B[dd])", "0.5")):
+        path.write_text(text)
+        assert tell(engine, f"loadsgf {path}", "get_komi") == ["=", f"= {komi}"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "written"),
+    [
+        (["fixed_handicap 2", "play w E5", "play b D5"], {"HA": "2", "PL": "W"}),
+        (["gogui-setup b A1", "gogui-setup_player w", "play w E5", "play b D5"], {"PL": "W"}),
+        (["gogui-setup b A1 b B2 w C3", "gogui-setup_player w"], {"PL": "W"}),
+        (["gogui-setup b A1 b B2 w C3", "play b E5", "play w D5"], {}),
+    ],
+)
+def test_a_written_game_says_who_began_and_what_is_handicap(commands, written):
+    """Stones of both colours are a position and no handicap, and a single one is none either."""
+    engine = engine_of()
+    text = tell(engine, "boardsize 9", *commands, "printsgf")[-1]
+    assert dict(re.findall(r"(HA|PL)\[(.*?)\]", text)) == written
 
 
 def test_a_fault_after_the_move_asked_for_does_not_matter(tmp_path, capsys):
@@ -713,14 +740,16 @@ def test_a_restriction_comes_before_what_is_worth_playing(told, played):
 def test_what_the_scorer_knows_is_told_from_the_players_view():
     engine = engine_of(Prefers("D4"), scorer=lambda: Scores(lead=6.5, winrate=0.8))
     tell(engine, "boardsize 5")
-    for colour, winrate, lead, first in (("b", 0.8, 6.5, 1.0), ("w", 0.2, -6.5, -1.0)):
+    for colour, winrate, lead, first, utility in (("b", 0.8, 6.5, 1.0, 0.6), ("w", 0.2, -6.5, -1.0, -0.6)):
         (answer,) = tell(engine, f"kata-analyze {colour} 50 ownership true rootInfo true")
         text, _, owners = answer.partition(" ownership ")
         text, _, root = text.partition(" rootInfo ")
         for move in infos(text):
             assert (float(move["winrate"]), float(move["scoreLead"])) == (winrate, lead)
+            assert (float(move["utility"]), float(move["utilityLcb"])) == (utility, utility), "a win is 1 and a loss -1"
         words = root.split()
-        assert float(dict(zip(words[::2], words[1::2], strict=True))["winrate"]) == winrate
+        told = dict(zip(words[::2], words[1::2], strict=True))
+        assert (float(told["winrate"]), float(told["utility"])) == (winrate, utility)
         assert [float(share) for share in owners.split()][::24] == [first, -first]
         assert len(owners.split()) == 25
         (answer,) = tell(engine, f"kata-analyze {colour} 50 movesOwnership true")
@@ -781,6 +810,25 @@ def test_raw_network_tells_what_the_scorer_knows():
     assert (unknown["whiteWin"], unknown["whiteLead"], unknown["whiteOwnership"]) == ([0.5], [0.0], [0.0] * 361)
 
 
+def test_every_command_pays_for_handicap_stones():
+    """By Chinese rules Black gives White a point for each: of 10 points on the board 6.5 are left after them and a komi of 0.5."""
+
+    class Counts(Scores):
+        def final_score(self, board, komi, rules):
+            return 10 - komi
+
+        def winrate(self, board, komi, rules, stop=None):
+            return float(komi == 3.5)
+
+    engine = engine_of(Prefers("E5"), scorer=Counts)
+    tell(engine, "boardsize 9", "kata-set-rules chinese", "komi 0.5", "fixed_handicap 3")
+    score, analysed, raw = tell(engine, "final_score", "kata-analyze b 50", "kata-raw-nn 0")
+    assert score == "= B+6.5"
+    assert {(move["scoreLead"], move["winrate"]) for move in infos(analysed.split("\n")[-1])} == {("6.500", "1.000000")}
+    fields = raw_fields(raw)
+    assert (fields["whiteLead"], fields["whiteWin"]) == ([-6.5], [0.0])
+
+
 def test_raw_network_does_not_wait_for_playouts_in_time_trouble():
     scorer = Scores(lead=6.5, winrate=0.8)
     scorer.thinks = True
@@ -838,7 +886,10 @@ def test_boards_for_gogui():
             rows = answer.split("\n")[1:]
             assert [len(row.split()) for row in rows] == [9] * 9
     assert tell(engine, "gopolicy-per_cent w")[0].split("\n")[1].split()[:2] == ["50", '""']
-    assert "LABEL A9 50 J1 25 E5 12" in tell(engine, "gopolicy-moves b")[0]
+    for colour, line in (("b", "b A9 w J1 b E5"), ("w", "w A9 b J1 w E5")):
+        told = tell(engine, f"gopolicy-moves {colour}")[0]
+        assert "LABEL A9 50 J1 25 E5 12" in told
+        assert f"TEXT expected: {line} " in told
     assert tell(engine, "heatmap")[0].split("\n")[1].split()[0] == "500"
 
 

@@ -16,6 +16,7 @@ from gopolicy import scoring, symmetry
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE, point_from_gtp
 from gopolicy.errors import GoPolicyError, Interrupted, UsageError
+from gopolicy.features import encode
 from gopolicy.sgf import read_sgf
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -310,6 +311,34 @@ def test_ends_of_playouts_are_counted_boards() -> None:
         assert np.array_equal(counted, np.where(owner != EMPTY, owner, expected.reshape(size, size))), board
 
 
+class Crowded(Uniform):
+    """A policy that wants to play where most stones are around, and keeps the ``views`` that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.views: list[torch.Tensor] = []
+
+    def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+        self.views.append(planes)
+        cross = torch.tensor([[[[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]]])
+        return 20 * torch.nn.functional.conv2d(planes.abs().float(), cross, padding=1).flatten(1)
+
+
+def test_playouts_look_at_the_board_from_all_sides_and_play_where_they_looked() -> None:
+    """Under one symmetry all playouts would share the network's lopsidedness."""
+    board = Board(7)
+    board.setup(black=["A4", "C4", "F7"], white=["B3", "B5", "G2"])
+    policy = Crowded()
+    ends = scoring.play_out(policy, board, playouts=16, limit=1)
+    sides = []
+    for number, view in enumerate(policy.views[0].numpy()):
+        colour = BLACK if number % 2 == 0 else WHITE
+        board.to_play = colour
+        sides += [k for k in range(8) if np.array_equal(symmetry.apply(encode(board, "stones1"), k), view)]
+        assert ends[number].ravel()[point_from_gtp("B4", 7)] == colour, "B4 has four stones around, and empty it would be nobody's"
+    assert sorted(sides[:8]) == sorted(sides[8:]) == list(range(8))
+
+
 def test_the_same_position_has_the_same_playouts() -> None:
     board = random_position(9, random.Random(1), 40)
     first = scoring.play_out(Uniform(), board, playouts=8)
@@ -417,6 +446,47 @@ def test_what_is_asked_about_a_position_is_played_out_once() -> None:
     assert policy.asked > asked
 
 
+class Follows(Uniform):
+    """A policy that wants to play beside the stone laid seven turns ago; in the planes all older stones are alike."""
+
+    planes = "alphago12"
+
+    def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+        return super().log_probabilities(planes) + 9 * torch.roll(planes[:, 4 + 6].float(), 1, dims=-1).flatten(1)
+
+
+def test_positions_that_look_alike_are_told_apart() -> None:
+    """The same stones after other captures, with another ko, after other moves: what is remembered of one is no answer for the other."""
+
+    def position(*first: str, white: str = "", black: str = "") -> Board:
+        board = Board(5, superko=False)
+        board.setup(black=["B5", "A4", "B3", "A2", *black.split()], white=["C5", "D4", "C3", *white.split()])
+        for vertex in [*first, *["pass"] * 7]:
+            board.play(vertex)
+        return board
+
+    plain, captured, ko = position("pass", black="B1"), position("B1", white="A1"), position("pass", black="B1", white="B4")
+    for board in (plain, captured, ko):
+        board.play("C4")  # takes B4 where White has a stone there
+    older, newer = Board(5), Board(5)
+    for board, vertices in ((older, ("B2", "D4")), (newer, ("D4", "B2"))):
+        for vertex in vertices:
+            board.play(vertex, BLACK)
+        for _ in range(6):
+            board.play(PASS)
+    for policy, one, other in ((Uniform(), captured, ko), (Follows(), older, newer)):
+        assert np.array_equal(one.stones(), other.stones())
+        assert one.captures == other.captures
+        scorer = scoring.PlayoutScorer(policy)
+        asked = [scorer.ownership(board) for board in (one, other, one)]
+        assert [owners.tolist() for owners in asked] == [scoring.PlayoutScorer(policy).ownership(b).tolist() for b in (one, other, one)]
+        assert not np.array_equal(asked[0], asked[1]), "there is something to be told apart"
+    assert np.array_equal(plain.stones(), captured.stones())
+    scorer = scoring.PlayoutScorer(Uniform())
+    none, taken, again = (scorer.final_score(board, 0.5, "territory") for board in (plain, captured, plain))
+    assert (taken - none, again) == (1, none), "a prisoner is a point"
+
+
 def test_playouts_stop_when_they_are_told_to() -> None:
     policy = Uniform()
     scorer = scoring.PlayoutScorer(policy)
@@ -472,6 +542,12 @@ def test_dame_are_nobodys_territory() -> None:
     black = int((board.stones() == BLACK).sum())
     assert judgement.lead() == (7 + black + len(small) + len(wide)) - (7 + int((board.stones() == WHITE).sum()))
     assert judgement.lead(rules="territory") == (7 + len(wide) - 1) - 7
+    ends.reshape(8, 49)[:3, small[:1] + between] = WHITE  # two of the dame, in three playouts of eight
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.near_end
+    lead = (7 + len(wide) - 1) - 7
+    assert [judgement.expected_win_share(lead + more, rules="territory") for more in (-0.5, 0.5)] == [1, 0]
+    assert judgement.expected_win_share(judgement.lead(), rules="area") == 5 / 8, "by area they decide"
 
 
 # Where the recorded counts of games on KGS and the playouts' own mistakes had disagreed: the winrate follows the lead.
@@ -834,9 +910,8 @@ def test_by_territory_stones_laid_in_the_own_area_win_nothing(monkeypatch: pytes
     monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start=0, **__: ends[start : start + playouts])
     scorer = scoring.PlayoutScorer(Uniform())
     assert [scorer.final_score(board, -11.5, rules) for rules in ("area", "territory")] == [2.5, -2.5]
-    area, territory = (scorer.winrate(board, -11.5, rules) for rules in ("area", "territory"))
-    assert area > 0.8
-    assert territory < 0.2
+    # All of the eight playouts of an opening, and none: by Laplace's rule of succession 9 and 1 of 10.
+    assert [scorer.winrate(board, -11.5, rules) for rules in ("area", "territory")] == [0.9, 0.1]
     behind = 0.05 * 81 - 9  # komi by which Black's loss of 9 points on the board is just what is taken for hopeless
     assert [scorer.is_lost(board, behind - 2, rules) for rules in ("area", "territory")] == [False, True]
 
