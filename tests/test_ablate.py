@@ -104,6 +104,53 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     assert (out / ablate.LINES).read_bytes() == written
 
 
+def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the training games and the moves of one player, or three corners; then the averaged weights, on games of the test split."""
+    packed = PackedGames.open(packed_file)
+    splits = {name: set(packed.indices(name).tolist()) for name in ("train", "validation", "test")}
+    learn, ask = training.train, ablate.evaluation.answer
+    learned: list[str] = []
+    tested: list[dict[str, torch.Tensor]] = []
+
+    def look(config: TrainingConfig, folder: Path, batches: Batches, validation: Any, *rest: Any, **options: Any) -> int:
+        name = folder.name.partition("-")[0]
+        learned.append(name)
+        games, plies, _ = (np.concatenate(column).tolist() for column in zip(*map(batches.draw, range(10)), strict=True))
+        assert set(games) <= splits["train"]
+        if name == "half":
+            assert 0.35 < len(batches.games) / len(splits["train"]) < 0.65
+            records = {game: packed.record(game) for game in games}
+            assert {records[game].result[0] for game in games} == {"B", "W"}
+            assert all("?BW"[records[game].moves[ply][0]] == records[game].result[0] for game, ply in zip(games, plies, strict=True))
+        else:
+            assert set(batches.games.tolist()) == splits["train"]
+            rows, columns = np.divmod(np.concatenate([batches.make(step)[1].numpy() for step in range(10)]), 19)
+            assert not ((rows > 9) & (columns > 9)).any()
+        measured = {game for _, _, info in validation() for game in info["game"].tolist()}
+        assert measured
+        assert measured <= splits["validation"]
+        return learn(config, folder, batches, validation, *rest, **options)
+
+    def answer(asked: Any, *rest: Any, **options: Any) -> Any:
+        answers = ask(asked, *rest, **options)
+        assert set(answers.game.tolist()) <= splits["test"]
+        tested.append({name: tensor.clone() for name, tensor in asked.network.state_dict().items()})
+        return answers
+
+    monkeypatch.setattr(training, "train", look)
+    monkeypatch.setattr(ablate.evaluation, "answer", answer)
+    half = {"name": "half", "planes": "alphago4", "fraction": 0.5, "moves_of": "winner", "ema": 0.5}
+    corner = {"name": "corner", "planes": "alphago4", "corners": True, "tests": [ablate.LEARNED]}
+    files = [word for one in (half, corner) for word in ("--file", own(tmp_path / f"{one['name']}.json", one))]
+    assert run(packed_file, "--out", tmp_path / "out", *files, "--positions", "64") == 0
+    assert learned == ["half", "corner"]
+    (folder,) = (tmp_path / "out").glob("half-*")
+    average, raw = load_file(folder / training.WEIGHTS), load_file(folder / training.CHECKPOINT)
+    assert len(tested) == 2
+    assert [name for name, tensor in tested[0].items() if not torch.equal(tensor, average[name])] == []
+    assert not torch.equal(raw["network/output.weight"], average["output.weight"])
+
+
 def test_a_run_folder_is_for_one_process_and_for_this_script(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its network may be none that the options of ``gopolicy train`` can tell, its games fewer than those in the file."""
     out = tmp_path / "out"

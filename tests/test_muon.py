@@ -45,6 +45,39 @@ def test_biases_move_as_with_adamw_and_kernels_do_not():
     assert not torch.allclose(with_muon[0], with_adamw[0], atol=1e-3)
 
 
+def published(kernel: torch.Tensor, gradients: list[torch.Tensor], *, lr: float, weight_decay: float) -> np.ndarray:
+    """A kernel after a step of Jordan et al. for each gradient, with the scale of Liu et al.: the quintic iteration bends the singular
+    values and leaves their directions, so what it comes to is told by a decomposition."""
+    matrix = kernel.detach().double().flatten(1).numpy()
+    momentum = np.zeros_like(matrix)
+    for gradient in gradients:
+        g = gradient.double().flatten(1).numpy()
+        momentum = 0.95 * momentum + 0.05 * g
+        u, lengths, vh = np.linalg.svd(0.05 * g + 0.95 * momentum, full_matrices=False)
+        lengths /= np.sqrt((lengths**2).sum())
+        for _ in range(5):
+            lengths = 3.4445 * lengths - 4.7750 * lengths**3 + 2.0315 * lengths**5
+        matrix = matrix - lr * weight_decay * matrix - lr * 0.2 * max(matrix.shape) ** 0.5 * (u * lengths) @ vh
+    return matrix.reshape(kernel.shape)
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (48, 10, 1, 1)])
+def test_steps_are_those_that_were_published(shape):
+    """The second gradient points elsewhere, so that momentum counts."""
+    chance = torch.Generator().manual_seed(3)
+    start, *gradients = (torch.randn(shape, generator=chance) for _ in range(3))
+    kernel = torch.nn.Parameter(start.clone())
+    groups = [{"params": [kernel], "weight_decay": 0.1, "muon": True}]
+    optimizer = Muon(groups, lr=0.1, momentum=0.95, betas=(0.9, 0.999), fused=None)
+    for count, gradient in enumerate(gradients, start=1):
+        kernel.grad = gradient.clone()
+        optimizer.step()
+        expected = published(start, gradients[:count], lr=0.1, weight_decay=0.1) - start.numpy()
+        moved = kernel.detach().numpy() - start.numpy()
+        assert np.linalg.norm(moved - expected) < 0.05 * np.linalg.norm(expected)  # bfloat16 has three digits
+        assert np.vdot(moved, expected) == pytest.approx(np.vdot(expected, expected), rel=0.01)
+
+
 def test_a_step_is_a_fifth_of_the_learning_rate_long():
     for shape in ((8, 4, 3, 3), (64, 48, 5, 5), (32, 64, 1, 1)):  # the length that Liu et al. measured of AdamW's steps
         kernel = torch.nn.Parameter(torch.zeros(shape))

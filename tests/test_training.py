@@ -29,6 +29,7 @@ from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
 from tests.synthetic import Synthetic, validation
+from tests.test_muon import published
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"planes": "alphago4", "filters": 8, "layers": 3, "batch_size": 16, "log_every": 5, "validate_every": 10, "threads": 1, "lr": 5e-3}
@@ -264,19 +265,45 @@ def test_two_processes_make_the_same_network_as_one(tmp_path, optimizer, near, t
         assert mine["top1"] == pytest.approx(theirs["top1"], abs=top1)
 
 
-def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-    pass_a_second = dict.fromkeys(range(100), lambda: now.__setitem__(0, now[0] + 1))
-    assert (
-        train(tmp_path / "run", events=pass_a_second, **SMALL | {"max_minutes": 0.5, "warmup_steps": 0, "log_every": 1, "final_lr": 0.0})
-        == 0
-    )
-    rates = [line["lr"] for line in metrics.read(tmp_path / "run") if line["kind"] == "train"]
-    assert len(rates) == 30
+class Clock:
+    """Stands still but for the second of each step."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.steps = dict.fromkeys(range(100), self.tick)
+
+    def tick(self) -> None:
+        self.now += 1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(training.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, clock):
+    """A run that is made longer after a break has what is left of the time, and goes on where the learning rate was."""
+    options = SMALL | {"warmup_steps": 0, "log_every": 1, "final_lr": 0.0, "validate_every": 1000}
+    assert train(tmp_path / "run", events=clock.steps, **options, max_minutes=0.5) == 0
+    assert train(tmp_path / "parts", events=clock.steps, **options, max_minutes=1 / 6) == 0
+    clock.now += 1e6
+    assert train(tmp_path / "parts", events=clock.steps, resume=True, max_minutes=0.5) == 0
     # a step starts after 0, 1 … 29 of 30 seconds
-    expected = [SMALL["lr"] * min(1, max(1, 20 * s / 30)) * (1 + math.cos(math.pi * s / 30)) / 2 for s in range(30)]
-    assert rates == pytest.approx(expected)
+    expected = [SMALL["lr"] * (1 + math.cos(math.pi * s / 30)) / 2 for s in range(30)]
+    for name, first in (("run", 0), ("parts", 10)):
+        rates = [line["lr"] for line in metrics.read(tmp_path / name) if line["kind"] == "train"]
+        assert len(rates) == 30
+        assert rates[first:] == pytest.approx(expected[first:])
+        assert weights.load(tmp_path / name / training.WEIGHTS)[1]["minutes"] == 0.5
+
+
+def test_between_two_checkpoints_lies_the_time_that_was_asked_for(tmp_path, monkeypatch, clock):
+    saved = []
+    monkeypatch.setattr(training, "save_checkpoint", lambda path, state: saved.append(state.counters.step))
+    train(tmp_path / "run", events=clock.steps, **SMALL, steps=20, save_every=0.1)
+    assert saved == [0, 6, 12, 18, 20]
 
 
 def test_it_says_so_when_the_loss_is_lost_and_keeps_what_was_good(tmp_path):
@@ -479,20 +506,32 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
 
 
 @pytest.mark.parametrize("turned", [True, False])
-def test_positions_are_turned_or_stay_as_they_lie(tmp_path, monkeypatch, turned):
+def test_positions_are_of_their_split_and_turned_or_stay_as_they_lie(tmp_path, monkeypatch, turned):
     pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
-    given: dict = {}
+    packed = games.PackedGames.open(tmp_path / "games.gpk")
+    made: list[batches.Batches] = []
+    measured: set[int] = set()
 
     class Seen(batches.Batches):
         def __init__(self, *arguments, **options):
-            given.update(options)
             super().__init__(*arguments, **options)
+            made.append(self)
+
+    def fixed(*arguments, **options):
+        for planes, targets, info in batches.fixed(*arguments, **options):
+            measured.update(info["game"].tolist())
+            yield planes, targets, info
 
     monkeypatch.setattr(training, "Batches", Seen)
+    monkeypatch.setattr(training, "fixed", fixed)
     options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--batch-threads=1", "--validation-positions=16", "--steps=1"]
     run = str(tmp_path / "run")
-    assert run_command(str(tmp_path / "games.gpk"), "--out", run, *options, *([] if turned else ["--no-augment"])) == 0
-    assert given["augment"] == turned
+    assert run_command(str(tmp_path / "games.gpk"), "--out", run, "--seed=7", *options, *([] if turned else ["--no-augment"])) == 0
+    (training_batches,) = made
+    assert (training_batches.augment, training_batches.seed) == (turned, 7)
+    assert training_batches.games.tolist() == packed.indices("train").tolist()
+    assert measured
+    assert measured <= set(packed.indices("validation").tolist())
     assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["training"]["augment"] == turned
     with pytest.raises(TrainingError, match=f"was started with --augment {turned}, and cannot go on with {not turned}"):
         run_command("--out", run, "--resume", "--no-augment" if turned else "--augment")
@@ -669,6 +708,48 @@ def test_only_convolutions_are_decayed():
     optimizer.step()
     decayed = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
     assert decayed == {"first.conv.weight", "tower.0.conv.weight", "tower.1.conv.weight", "output.weight"}
+
+
+def adam(value: np.ndarray, gradients: list[np.ndarray], lr: float, decay: float) -> np.ndarray:
+    """Kingma & Ba 2015, algorithm 1, with the decay beside the gradient of Loshchilov & Hutter 2019."""
+    mean = square = 0.0
+    for t, gradient in enumerate(gradients, start=1):
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.999 * square + 0.001 * gradient**2
+        value = value - lr * decay * value - lr * (mean / (1 - 0.8**t)) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
+    return value
+
+
+def nesterov(value: np.ndarray, gradients: list[np.ndarray], lr: float, decay: float) -> np.ndarray:
+    """Sutskever et al. 2013: the gradient is that of the point to which the velocity leads, here ``value``."""
+    position, velocity = value, 0.0
+    for gradient in gradients:
+        velocity = 0.8 * velocity - lr * (gradient + decay * value)
+        position = position + velocity
+        value = position + 0.8 * velocity
+    return value
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_optimizers_step_as_published(optimizer):
+    config = TrainingConfig(**SMALL | {"optimizer": optimizer, "lr": 0.1, "momentum": 0.8, "weight_decay": 0.5})
+    network = PolicyNetwork(config.network())
+    stepping = training.make_optimizer(config, network, torch.device("cpu"))
+    start = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    chance = torch.Generator().manual_seed(5)
+    gradients = {name: [size * torch.randn(value.shape, generator=chance) for size in (1, 3)] for name, value in start.items()}
+    for step in range(2):
+        for name, parameter in network.named_parameters():
+            parameter.grad = gradients[name][step].clone()
+        stepping.step()
+    for name, parameter in network.named_parameters():
+        kernel, moved = parameter.dim() == 4, parameter.detach().numpy()
+        if kernel and optimizer == "muon":
+            expected = published(start[name], gradients[name], lr=0.1, weight_decay=0.5)
+            assert np.linalg.norm(moved - expected) < 0.03 * np.linalg.norm(expected - start[name].numpy()), name
+        else:
+            rule = nesterov if optimizer == "sgd" else adam
+            expected = rule(start[name].double().numpy(), [one.double().numpy() for one in gradients[name]], 0.1, 0.5 * kernel)
+            np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_the_average_is_the_moving_average():
