@@ -1,4 +1,4 @@
-"""Put trained weights into the package, if they are better than those that are there.
+"""Put trained weights into the package, if both their top-1 and their cross-entropy are better than those of what is there.
 
     python scripts/release.py runs/long/weights.safetensors games.gpk
     python scripts/release.py runs/small/weights.safetensors games.gpk --name fast

@@ -489,7 +489,7 @@ def test_a_run_goes_on_with_the_same_teacher(tmp_path):
     with pytest.raises(WeightsError, match=r"teacher\.safetensors' does not exist"):
         run_command("--out", run, "--resume", "--steps=2")
     with pytest.raises(TrainingError, match=f"was started with --teacher {teacher}, and cannot go on with ''"):
-        run_command("--out", run, "--resume", "--teacher", "", "--steps=2")
+        training.prepare(Path(run), True, {"teacher": ""})
     assert run_command("--out", run, "--resume", "--teacher", str(tmp_path / "1.safetensors"), "--steps=2") == 0  # it has moved
     assert run_command("--out", run, "--resume", "--steps=3") == 0
     older = tmp_path / "older"  # of a version that did not note the digest: a name is all there is to compare
