@@ -188,8 +188,8 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
     stones = board.stones()
     try:
         probs = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise GoPolicyError(f"probabilities are {probabilities!r}, expected numbers of the shape {(size, size)}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise GoPolicyError(f"probabilities are no numbers of the shape {(size, size)}, but a {type(probabilities).__name__}") from None
     if probs is not None and probs.shape != (size, size):
         raise GoPolicyError(f"probabilities have shape {probs.shape}, expected {(size, size)}, the board's")
     inches = 2.0 + 0.36 * size

@@ -185,8 +185,9 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    for picture in folder.glob("wrong-[0-9][0-9].png"):
-        picture.unlink()
+    for picture in folder.glob("wrong-*.png"):
+        if picture.stem.removeprefix("wrong-").isdecimal():
+            picture.unlink()
     figure = Figure(figsize=(15, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)

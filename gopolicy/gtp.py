@@ -469,7 +469,7 @@ class Engine:
         ``stop()`` says when playouts have to end, where the time is running already.
 
         Without a scorer it passes where nothing is left but to fill own true eyes. A game that goes on and on, as superko lets it, is given
-        up after two moves for each point.
+        up after two moves for each point, on small boards after 200.
         """
         board = self._turn_of(colour)
         komi, rules = self.rules.komi(board, self.komi), self.rules.scoring.lower()

@@ -34,8 +34,9 @@ class Metrics:
         self._file.truncate(min(keep, self._file.seek(0, os.SEEK_END)))
         self._file.seek(0, os.SEEK_END)
         name = f"events.out.tfevents.{time.time_ns() // 1000}.{socket.gethostname()}.{os.getpid()}"
-        self._events = open(folder / name, "ab")  # noqa: SIM115
-        with naming(folder / name):
+        self._events_path = folder / name
+        self._events = open(self._events_path, "ab")  # noqa: SIM115
+        with naming(self._events_path):
             self._events.write(_record(_event(file_version="brain.Event:2")))
             if step:
                 self._events.write(_record(_event(step=step + 1, restart=True)))
@@ -46,6 +47,7 @@ class Metrics:
         with naming(self._path):
             self._file.write(json.dumps({"kind": kind, "step": step, **values}).encode() + b"\n")
             self._file.flush()
+        with naming(self._events_path):
             for name, value in values.items():
                 if isinstance(value, int | float):
                     self._events.write(_record(_event(step=step, tag=f"{kind}/{name}", value=float(value))))
@@ -59,6 +61,7 @@ class Metrics:
     def close(self) -> None:
         with naming(self._path):  # what a full disk did not take is tried once more
             self._file.close()
+        with naming(self._events_path):
             self._events.close()
 
     def __enter__(self) -> Metrics:

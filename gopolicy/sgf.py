@@ -1005,12 +1005,12 @@ _FRACTIONS = {"½": 0.5, "1/2": 0.5, "半": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}
 _RANK = re.compile(
     r"(p(?:ro)?\.?\s*|(?<![a-z-])professional\s*|(?<!非)(?:职业|職業)\s*)?([0-9]{1,2}|[初一二三四五六七八九十]{1,3})\s*-?\s*"
-    r"(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)(.{0,8})",
+    r"(dan|kyu|gup|pro|[dkp]\b|段|级|級|단|급)",
     re.IGNORECASE,
 )
-_PRO_AFTER = re.compile(r"\bpro(?!v)", re.IGNORECASE)  # and not "provisional"
+_PRO_AFTER = re.compile(r".{0,5}?(?<![a-z])pro(?!v)", re.IGNORECASE)  # and not "provisional"
 _DATE = re.compile(
-    r"(?<![0-9])([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
+    r"(?<![0-9])(?!0+(?![0-9]))([0-9]{4}|[0-9]{3}(?=\s*(?:AD\s*)?$))(?:\s*[-./年]\s*([0-9]{1,2})(?![0-9])(?:\s*[-./月]\s*([0-9]{1,2})(?![0-9]))?)?"
 )
 _MARGIN = re.compile(r"([0-9]{1,6}(?![0-9])(?!\s*(?:¼|¾|(?!1/2)[0-9]*\s*/)))?(?:[.,]([0-9]+))?(?:\s*(½|1/2))?")
 _GAVE_UP = re.compile("投了|投子|认输|認輸")
@@ -1047,7 +1047,7 @@ def _komi(text: str, rules: str, server: str) -> float:
     if not (digits or decimals or fraction):
         return math.nan
     komi, chinese = float(digits or 0), rules.lower().startswith("chinese")
-    if (unit == "子" or stones) and komi < 100:
+    if (unit == "子" or (stones and unit != "目")) and komi < 100:
         komi = 2 * (komi + (_FRACTIONS[fraction] if fraction else float(f"0.{decimals or 0}")))
     elif decimals is None and not fraction:
         if komi % 25 == 0 and (komi > 100 or (server == "Fox" and komi >= 25)):
@@ -1055,7 +1055,7 @@ def _komi(text: str, rules: str, server: str) -> float:
     else:
         part = _FRACTIONS[fraction] if fraction else float(f"0.{decimals}")
         komi += part
-        if part in (0.25, 0.75) and unit != "目" and (fraction or (chinese and 2 < komi < 4)):
+        if part in (0.25, 0.75) and (fraction or (chinese and 2 < komi < 4)):
             komi *= 2
     return math.nan if komi > 400 else -komi if sign == "-" and komi else komi
 
@@ -1063,14 +1063,15 @@ def _komi(text: str, rules: str, server: str) -> float:
 @lru_cache(1024)
 def _rank(value: bytes) -> str:
     """A rank as "5k", "9d" or, for professionals, "9p"."""
-    found = _RANK.search(_text(value))
+    text = _text(value)
+    found = _RANK.search(text)
     if not found:
         return ""
-    pro, number, unit, after = found.groups()
+    pro, number, unit = found.groups()
     if not number.isdecimal():
         tens, ten, ones = number.rpartition("十")
         number = str((_DIGITS.get(tens, 1) * 10 if ten else 0) + _DIGITS.get(ones, 0))
-    if pro or unit.lower() in ("p", "pro") or _PRO_AFTER.search(after):
+    if pro or unit.lower() in ("p", "pro") or _PRO_AFTER.match(text, found.end()):
         return f"{number}p"
     return number + ("d" if unit.lower() in ("d", "dan", "段", "단") else "k")
 
@@ -1082,7 +1083,7 @@ def _date(value: bytes) -> str:
     if re.fullmatch(r"[12][0-9]{7}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     found = _DATE.search(text)
-    if not found or not int(found[1]):
+    if not found:
         return ""
     year, month, day = found[1].zfill(4), int(found[2] or 0), int(found[3] or 0)
     if not 1 <= month <= 12:

@@ -249,7 +249,7 @@ def test_a_title_is_shown_as_it_is_written(tmp_path):
 def test_probabilities_of_another_board():
     with pytest.raises(GoPolicyError, match=r"shape \(9, 9\), expected \(19, 19\)"):
         draw.board_figure(Board(19), np.zeros((9, 9)))
-    with pytest.raises(GoPolicyError, match="probabilities are 'abc', expected numbers"):
+    with pytest.raises(GoPolicyError, match="probabilities are no numbers"):
         draw.board_figure(Board(19), "abc")
     with pytest.raises(GoPolicyError, match="999 is no point"):
         draw.board_figure(Board(19), played=999)

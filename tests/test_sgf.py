@@ -475,6 +475,7 @@ def fact(properties: str) -> GameRecord:
         ("KM[3.75子]", 7.5),
         ("KM[375子]", 7.5),
         ("KM[2子半]", 5),
+        ("KM[3.5目子]", 3.5),
         ("KM[6目半]", 6.5),
         ("KM[半目]", 0.5),
         ("KM[7目]", 7),
@@ -519,6 +520,8 @@ def test_komi(properties: str, komi: float) -> None:
             ("9p, Honinbo", "9p"),
             ("9 dan Pro", "9p"),
             ("12k provisional", "12k"),
+            ("3d IGS provisional", "3d"),
+            ("9段 職業pro", "9p"),
             ("9 dan pro", "9p"),
             ("Pro 5 dan", "5p"),
             ("8d ama", "8d"),
@@ -556,7 +559,15 @@ def test_ranks(text: str, rank: str) -> None:
             ("Summer 1857", "1857"),
             ("1848-08-23 (Kaei 1 VII 25)", "1848-08-23"),
         ],
-        *[("23.12.2001", "2001"), ("0000-00-00", ""), ("0000-05-12", ""), ("?", ""), ("", ""), ("unknown", "")],
+        *[
+            ("23.12.2001", "2001"),
+            ("0000-00-00", ""),
+            ("0000-05-12", ""),
+            ("0000, 1998-03-04", "1998-03-04"),
+            ("?", ""),
+            ("", ""),
+            ("unknown", ""),
+        ],
     ],
 )
 def test_dates(text: str, date: str) -> None:

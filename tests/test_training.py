@@ -876,7 +876,8 @@ def test_bytes_become_numbers_of_the_same_value():
 # Metrics
 
 
-def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path):
+@pytest.mark.parametrize(("values", "file"), [({"note": 50 * "x"}, "metrics.jsonl"), ({name: 1.0 for name in "abcdef"}, "tfevents")])
+def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path, values, file):
     resource = pytest.importorskip("resource")  # not on Windows
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -885,11 +886,11 @@ def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
             try:
                 for step in range(100):
-                    written.write("train", step, loss=1.0)
+                    written.write("train", step, **values)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+    with pytest.raises(OSError, match=file):
         fill()
 
 
