@@ -876,7 +876,7 @@ def test_bytes_become_numbers_of_the_same_value():
 # Metrics
 
 
-@pytest.mark.parametrize(("values", "file"), [({"note": 50 * "x"}, "metrics.jsonl"), ({name: 1.0 for name in "abcdef"}, "tfevents")])
+@pytest.mark.parametrize(("values", "file"), [({"note": 50 * "x"}, "metrics.jsonl"), (dict.fromkeys("abcdef", 1.0), "tfevents")])
 def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path, values, file):
     resource = pytest.importorskip("resource")  # not on Windows
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
