@@ -136,6 +136,42 @@ def test_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert read(tmp_path / "b" / "note.txt")[0] == {str(tmp_path / "b" / "note.txt"): b""}  # named itself
 
 
+def test_folders_inside_a_folder_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """A file system lists them as it likes; the same games must make the same set everywhere."""
+    names = [f"{number:02}" for number in range(30)]
+    for name in sorted(names, key=lambda name: name[::-1], reverse=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.sgf").write_bytes(b"(;)")
+    assert [Path(name).parent.name for name in read(tmp_path)[0]] == names
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.sgf").write_bytes(b"(;)")
+    scandir = os.scandir
+
+    def guarded(folder: str) -> object:
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    reason = "the folder cannot be read: Permission denied"
+    assert read(tmp_path) == ({str(tmp_path / "open" / "a.sgf"): b"(;)"}, [Refused(str(tmp_path / "closed"), reason)])
+
+
+def test_what_a_compressed_file_may_be_called(tmp_path: Path) -> None:
+    (tmp_path / "game.gz").write_bytes(gzip.compress(b"(;)"))
+    (tmp_path / "words.tar.gz").write_bytes(gzip.compress(b"words"))
+    assert read(tmp_path) == ({str(tmp_path / "game"): b"(;)"}, [Refused(str(tmp_path / "words.tar.gz"), "there is no tar in it")])
+
+
+def test_a_zip_with_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_bytes({}))
+    assert read(tmp_path) == ({}, [])
+
+
 def test_a_path_that_is_missing() -> None:
     with pytest.raises(GamesError, match=r"no file or folder .*nowhere\.zip"):
         members(["nowhere.zip"])  # at once, not when the first member is asked for
@@ -160,14 +196,15 @@ def test_names_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(str(entry.relative_to(tmp_path)) for entry in tmp_path.rglob("*")) == ["deep", "deep/work"]
 
 
-def test_names_in_7z(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../up.sgf", "/x/up.sgf"])
+def test_names_in_7z(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.7z"
     with py7zr.SevenZipFile(path, "w") as archive:
         archive.writestr(b"1", "xx/up.sgf")
         archive.writestr(b"5", "ok.sgf")
         archive.set_encoded_header_mode(False)
     data = path.read_bytes()
-    evil = data.replace("xx/up.sgf".encode("utf-16-le"), "../up.sgf".encode("utf-16-le"))
+    evil = data.replace("xx/up.sgf".encode("utf-16-le"), name.encode("utf-16-le"))
     assert evil != data
     # The header's checksum must fit again: at 12 its own over bytes 12 to 32, at 28 that of the header.
     offset, size = struct.unpack_from("<QQ", evil, 12)
@@ -176,7 +213,7 @@ def test_names_in_7z(tmp_path: Path) -> None:
     path.write_bytes(evil[:8] + struct.pack("<L", zlib.crc32(start)) + start + evil[32:])
     found, refused = read(path)
     assert found == {f"{path}/ok.sgf": b"5"}
-    assert [(item.name, "points out" in item.reason) for item in refused] == [(f"{path}/../up.sgf", True)]
+    assert [(item.name, "points out" in item.reason) for item in refused] == [(f"{path}/{name}", True)]
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.7z"]
 
 
@@ -209,6 +246,17 @@ def test_links_in_zip(tmp_path: Path) -> None:
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
         archive.writestr("real.sgf", b"(;)")
+    assert read(path) == ({f"{path}/real.sgf": b"(;)"}, [])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are of other systems")
+def test_links_in_7z(tmp_path: Path) -> None:
+    (tmp_path / "real.sgf").write_bytes(b"(;)")
+    (tmp_path / "link.sgf").symlink_to("real.sgf")
+    path = tmp_path / "a.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name in ("link.sgf", "real.sgf"):
+            archive.write(tmp_path / name, name)
     assert read(path) == ({f"{path}/real.sgf": b"(;)"}, [])
 
 

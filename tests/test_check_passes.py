@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gopolicy.coords import BLACK, WHITE
+from gopolicy.sgf import read_sgf
+
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import check_passes  # noqa: E402
+
 GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
 # Black holds four columns of seven and White three, but the border is open below: the last three moves are worth more than komi leaves.
 WALLS = "".join(f";B[d{row}];W[e{row}]" for row in "abcd")
@@ -59,6 +66,46 @@ def test_what_gnu_go_cannot_count_is_left_out(tmp_path: Path) -> None:
     assert "a.sgf is left out: its komi is not known" in done.stderr
     assert "b.sgf is left out: GNU Go plays on 19 lines at most" in done.stderr
     assert "1 games, 1 with a pass of gopolicy" in done.stdout
+
+
+class Told(check_passes.GnuGo):
+    """Answers what it is told, and notes what it is asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = list(answers), []
+
+    def ask(self, command: str) -> str:
+        self.asked.append(command)
+        return self.answers.pop(0) if command.startswith(("genmove", "final")) else ""
+
+
+def test_whose_pass_it_is_and_whose_points() -> None:
+    """White passes with her first move; GNU Go plays on from there with White to move, and leads are White's."""
+    game = "(;SZ[7]KM[6.5]AB[aa]PB[another]PW[gopolicy]{};B[dd];W[];B[ee];W[]{})"
+    begin = ["boardsize 7", "clear_board", "komi 6.5", "play black A7", "play black D4"]
+    record = read_sgf(game.format("", ";B[]"))
+    gnugo = Told("W+3.5", "D5", "pass", "resign", "B+2")
+    found = check_passes.look_at(record, WHITE, gnugo)
+    assert found is not None
+    assert (found.move, found.ended, found.played_out, found.moves, found.lost_by_it) == (2, 3.5, -2, 3, False)
+    turns = ["genmove white", "genmove black", "genmove white"]
+    rest = ["play white pass", "play black E3", "play white pass", "play black pass"]
+    assert gnugo.asked == [*begin, *rest, "final_score", *begin, *turns, "final_score"]
+    for result, ended in (("W+1.5", 1.5), ("B+1.5", -1.5), ("B+R", -999)):
+        found = check_passes.look_at(read_sgf(game.format(f"RE[{result}]", "")), WHITE, Told("pass", "pass", "W+8"))
+        assert found is not None
+        assert (found.ended, found.played_out, found.lost_by_it) == (ended, 8, ended < 0)
+    assert check_passes.look_at(read_sgf(game.format("", "")), BLACK, Told()) is None
+
+
+def test_a_player_is_known_by_a_part_of_the_name() -> None:
+    for black, white, colour in (
+        ("Gopolicy 1", "x", BLACK),
+        ("x", "a gopolicy", WHITE),
+        ("gopolicy 1", "gopolicy 2", None),
+        ("x", "", None),
+    ):
+        assert check_passes.player_of(read_sgf(f"(;PB[{black}]PW[{white}];B[aa])"), "gopolicy") == colour
 
 
 def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_against_recorded_results(tmp_path: Path) -> None:
-    for name, result in {"right": "B+0.5", "wrong": "W+20.5", "resigned": "B+R"}.items():
+    for name, result in {"right": "B+0.5", "near": "B+2.5", "wrong": "W+2.5", "resigned": "B+R"}.items():
         (tmp_path / f"{name}.sgf").write_text(GAME.format(result, PASSES))
+    (tmp_path / "short.sgf").write_text(GAME.format("B+0.5", ""))
     done = run(tmp_path, "--recorded", "--json", "--log", str(tmp_path / "log.jsonl"))
     told = json.loads(done.stdout)
-    assert [told[name] for name in ("games", "near", "same", "same_winner")] == [2, 1, 1, 1]
-    assert done.returncode == 1, "half of the scores are not nine tenths"
+    assert [told[name] for name in ("games", "near", "same", "same_winner")] == [3, 2, 1, 2]
+    assert done.returncode == 1, "two thirds of the scores are not nine tenths"
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert {Path(line["game"]).stem: line["referee"] for line in logged} == {"right": 0.5, "wrong": -20.5}
+    assert {Path(line["game"]).stem: line["referee"] for line in logged} == {"right": 0.5, "near": 2.5, "wrong": -2.5}
     (tmp_path / "wrong.sgf").unlink()
     assert run(tmp_path, "--recorded").returncode == 0
 
@@ -56,8 +57,12 @@ def test_recorded_results_go_by_the_games_rules(tmp_path: Path) -> None:
 def test_against_gnu_go(tmp_path: Path) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("", ""))
     (tmp_path / "large.sgf").write_text(GAME.format("", "").replace("SZ[7]", "SZ[21]"))
-    told = json.loads(run(tmp_path, "--json").stdout)
-    assert (told["games"], told["same"], told["stones"], told["stones_same"]) == (1, 1, 14, 14)
+    (tmp_path / "unfinished.sgf").write_text(GAME.format("", "").replace(";B[];W[])", ";B[])"))
+    (tmp_path / "dead.sgf").write_text(GAME.format("", "").replace("SZ[7]", "SZ[7]AB[gd]"))
+    told = json.loads(run(tmp_path, "--json", "--log", str(tmp_path / "log.jsonl")).stdout)
+    assert (told["games"], told["same"], told["stones"], told["stones_same"]) == (2, 2, 29, 29)
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(Path(line["game"]).stem, line["referee"], line["stones"]) for line in logged] == [("dead", 0.5, 15), ("game", 0.5, 14)]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a program that is a script")

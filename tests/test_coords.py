@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from sgfmill import common, sgf_properties
 
-from gopolicy.coords import PASS, check_size, point_from_gtp, point_from_sgf, point_to_gtp, point_to_sgf
+from gopolicy.coords import (
+    BLACK,
+    PASS,
+    WHITE,
+    check_colour,
+    check_size,
+    colour_name,
+    point_from_gtp,
+    point_from_sgf,
+    point_to_gtp,
+    point_to_sgf,
+)
 from gopolicy.errors import GoPolicyError
 
 SIZES = range(2, 26)
@@ -70,6 +82,20 @@ def test_a_vertex_with_leading_zeros_is_never_another_point(vertex: str) -> None
 def test_what_is_no_sgf_point_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(GoPolicyError, match="19x19 board"):
         point_from_sgf(text, 19)
+
+
+def test_numbers_of_numpy_count_as_they_should() -> None:
+    """Their narrow types overflow where points are computed."""
+    size = np.int8(19)
+    assert [point_from_gtp("A1", size), point_from_sgf("ss", size)] == [342, 360]
+    assert [point_to_gtp(np.uint16(342), size), point_to_sgf(np.uint16(360), size)] == ["A1", "ss"]
+
+
+def test_colours() -> None:
+    assert [colour_name(colour) for colour in (BLACK, WHITE, np.int8(1), np.int8(-1))] == ["black", "white"] * 2
+    for wrong in (0, 2, -2, 1.0, "black", None):
+        with pytest.raises(GoPolicyError, match="is no colour: BLACK is 1 and WHITE is -1"):
+            check_colour(wrong)
 
 
 def test_sizes() -> None:

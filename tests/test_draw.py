@@ -76,6 +76,7 @@ def test_the_last_move_in_every_place():
         (7, "C3 C5 E3 E5"),
         (9, "C3 C7 E5 G3 G7"),
         (13, "D4 D10 G7 K4 K10"),
+        (15, "D4 D8 D12 H4 H8 H12 M4 M8 M12"),
         (19, "D4 D10 D16 K4 K10 K16 Q4 Q10 Q16"),
     ],
 )
@@ -137,6 +138,7 @@ class Stream(io.StringIO):
         (Stream("cp1252"), {}, (True, False)),
         (Stream("utf-8"), {"LANG": "ja_JP.UTF-8"}, (True, False)),
         (Stream("utf-8"), {"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, (True, False)),
+        (Stream("utf-8"), {"LANG": "en_US.UTF-8", "LC_CTYPE": "ja_JP.UTF-8"}, (True, False)),
         (Stream("utf-8"), {"NO_COLOR": "1"}, (False, True)),
         (Stream("utf-8"), {"TERM": "dumb"}, (False, True)),
     ],
@@ -191,6 +193,16 @@ def test_stones_of_a_picture(size):
     assert wood[0][0] > wood[0][1] > wood[0][2]
 
 
+def test_a_picture_lies_as_the_board_is_looked_at():
+    axes = draw.board_figure(Board(9)).axes[0]
+    (left, top), (right, bottom) = axes.transData.transform([(0, 0), (8, 8)])
+    assert left < right
+    assert top > bottom, "from below, as matplotlib counts"
+    assert [label.get_text() for label in axes.get_yticklabels()] == list("987654321") * 2, "on both sides"
+    assert [label.get_text() for label in axes.get_xticklabels()] == list("ABCDEFGHJ") * 2
+    assert list(axes.get_yticks()) == list(axes.get_xticks()) == list(range(9))
+
+
 def test_heat_of_a_picture():
     board = board_of(9, "E5", "C3")
     probs = np.zeros((9, 9), dtype=np.float32)
@@ -218,6 +230,9 @@ def test_the_last_move_carries_a_ring_and_the_next_a_square():
         hollow = [patch for patch in patches if not patch.get_fill()]
         return {kind: [tuple(np.round(p.get_center(), 6)) for p in hollow if isinstance(p, kind)] for kind in (Circle, Rectangle)}
 
+    for moves, stone_is_dark in (("E5",), True), (("E5", "C4"), False):
+        (ring,) = (p for p in draw.board_figure(board_of(9, *moves)).axes[0].patches if isinstance(p, Circle) and not p.get_fill())
+        assert (sum(ring.get_edgecolor()[:3]) > 2) == stone_is_dark, "it is seen on its stone"
     # Column and row from the top left corner: C4 and G8.
     assert marks("E5", "C4", played=15) == {Circle: [(2, 5)], Rectangle: [(6, 1)]}
     assert marks("E5", "pass", played=-1) == marks() == {Circle: [], Rectangle: []}

@@ -77,6 +77,47 @@ def test_facts_that_are_not_known_come_back_as_not_known(tmp_path: Path) -> None
     assert (kept.setup, kept.to_play, kept.moves) == (odd.setup, WHITE, odd.moves)
 
 
+def test_every_game_keeps_its_own_facts(tmp_path: Path) -> None:
+    """Two archives, whose games have other players and come from other servers."""
+    told = {
+        "one": record(1, players=("Ann", "Bob"), server="KGS", date="2017-03-04", result="W+3.5"),
+        "two": record(2, players=("Bob", "Cem"), server="", date="1998-12", result="Void"),
+        "three": record(3, players=("", "柯洁"), server="OGS", date="", result="0"),
+    }
+    pack([write(tmp_path / name, [one]) for name, one in told.items()], tmp_path / "g.gpk")
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    for number, (name, one) in enumerate(told.items()):
+        kept = packed.record(number)
+        assert kept.name == f"{name} #{number}"
+        for fact in ("players", "server", "date", "moves"):
+            assert getattr(kept, fact) == getattr(one, fact), fact
+    assert [packed.record(number).result for number in range(3)] == ["W+3.5", "", "0"]
+    assert packed.summary()["servers"] == {"KGS": 1, "OGS": 1, "unknown": 1}
+    by_split = [packed.indices(split).tolist() for split in games.SPLITS]
+    assert [len(found) for found in by_split] == list(packed.summary()["splits"].values())
+    assert by_split == [[i for i in range(3) if packed.facts["split"][i] == split] for split in range(3)]
+    assert packed.indices().tolist() == [0, 1, 2]
+
+
+def test_a_board_full_of_handicap_stones_stops_no_packing(tmp_path: Path) -> None:
+    full = GameRecord(handicap=300, setup=tuple((BLACK, point) for point in range(300)), to_play=WHITE, moves=((WHITE, 360),))
+    pack([write(tmp_path / "in", [full])], tmp_path / "g.gpk")
+    kept = PackedGames.open(tmp_path / "g.gpk").record(0)
+    assert (kept.setup, kept.handicap) == (full.setup, 255)
+
+
+def test_a_set_of_another_version_is_refused(tmp_path: Path) -> None:
+    pack([write(tmp_path / "in", [record(1)])], tmp_path / "g.gpk")
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    older = np.dtype([item for item in games.FACTS.descr if item[0] != "margin"])
+    names = ("moves", "move_start", "setup", "setup_start")
+    sections = {name: getattr(packed, name) for name in names} | {"facts": np.zeros(1, older), "players": np.zeros(2, "u1")}
+    about = {"sources": ["in"], "servers": [""]}
+    games.write_sections(tmp_path / "old.gpk", sections | {"player_start": np.arange(3)}, about)
+    with pytest.raises(GamesError, match="another version of this program: pack the games again"):
+        PackedGames.open(tmp_path / "old.gpk")
+
+
 def test_the_same_input_gives_the_same_bytes_with_any_number_of_processes(tmp_path: Path) -> None:
     pack([ARCHIVE], tmp_path / "one.gpk", processes=1)
     pack([ARCHIVE], tmp_path / "two.gpk", processes=2)
@@ -92,6 +133,8 @@ def test_hashes_are_the_same_under_all_symmetries_and_only_then() -> None:
     one = record(5, setup=((BLACK, 1 * 19 + 3), (WHITE, 3 * 19 + 7)))
     other = replace(one, moves=(*one.moves[:-1], (one.moves[-1][0], 17 * 19 + 1)))
     swapped = replace(one, moves=tuple((-colour, point) for colour, point in one.moves))
+    recoloured = replace(one, setup=tuple((-colour, point) for colour, point in one.setup))
+    passed = replace(one, moves=(*one.moves[:2], (BLACK, PASS), (WHITE, PASS), *one.moves[2:], (BLACK, PASS)))
 
     def hashes(game: GameRecord) -> tuple[int, int]:
         return games.pack_record(game, 0)[-1][:2]
@@ -100,6 +143,8 @@ def test_hashes_are_the_same_under_all_symmetries_and_only_then() -> None:
     assert hashes(other)[0] != hashes(one)[0]
     assert hashes(other)[1] == hashes(one)[1], "the last of 60 moves is not part of the opening"
     assert hashes(swapped)[0] != hashes(one)[0]
+    assert hashes(recoloured)[0] != hashes(one)[0], "a stone of the other colour was set up"
+    assert hashes(passed) == hashes(one), "passes are no stones"
 
 
 def test_mirrored_and_repeated_games_are_left_out_and_shortened_ones_stay_on_their_side(tmp_path: Path) -> None:
@@ -196,6 +241,7 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"min_rank": "strong"}, {"since": "2019", "until": "2016-05"}, {"min_moves": 300, "max_moves": 20}])
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
+    Filter(since="2016-05", until="2016")  # from May on
     with pytest.raises(UsageError):
         Filter(**wrong)  # type: ignore[arg-type]
 

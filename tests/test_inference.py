@@ -132,7 +132,10 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
         monkeypatch.setattr(prepared, "_some", lambda part: parts.append(len(part)) or some(part))
         together = prepared(planes)
         assert prepared(planes[:0]).shape == (0, 361)
-    assert parts == [4, 4, 3, 0]
+        monkeypatch.setattr(inference, "CACHED", 1)
+        monkeypatch.setattr(inference._Winograd, "BOARDS", 1)
+        prepared(planes[:2])
+    assert parts == [4, 4, 3, 0, 1, 1]
     assert (together - one_by_one).abs().max() < 1e-3 * one_by_one.abs().max()
 
 

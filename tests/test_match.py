@@ -130,6 +130,7 @@ def test_openings() -> None:
         places = [divmod(point, 19) for point in opening]
         assert len({(row > 9, column > 9) for row, column in places}) == 4
         assert all({min(row, 18 - row), min(column, 18 - column)} <= {2, 3, 4} for row, column in places)
+        assert (places[0][0] < 9 < places[0][1], places[2][0] > 9) == (True, True), "Black's are the upper right and a lower corner"
     assert match.openings(19, 1) == match.openings(19, 1) != match.openings(19, 2)
 
 
@@ -153,6 +154,17 @@ def test_colours_and_openings_alternate(hall: Hall, capsys: pytest.CaptureFixtur
     assert result["faults"] == [{}, {}]
     assert result["repeated"] == 4  # two openings, and these engines do not care who has Black
     hall.assert_nobody_is_left()
+
+
+def test_a_draw_from_the_empty_board(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
+    command = hall.command(
+        hall.engine("one"), hall.engine("two"), "--size", "9", "--openings", "0", "--referee", hall.engine("referee", "0")
+    )
+    result = played(capsys, command)
+    assert (result["draws"], result["share"], result["elo"]) == (2, 0.5, 0)
+    for record in hall.records():
+        assert record.result == "0"
+        assert [point_to_gtp(point, 9) for _, point in record.moves] == ["A1", "A5", "B1", "B5", "C1", "C5", "pass", "pass"]
 
 
 def test_engines_and_referee_hear_the_whole_game(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,6 +330,7 @@ def test_the_folder_of_another_match_is_refused(hall: Hall, capsys: pytest.Captu
         assert err.count("\n") == 1
     assert (hall.out / "games.jsonl").read_bytes() == before
     assert played(capsys, hall.command(one, two, "--games", "3"))["games"] == 3  # more of the same match
+    assert played(capsys, hall.command(one, two, "--games", "1"))["games"] == 1  # the first of it
 
     (hall.out / "games.jsonl").write_bytes(before.replace(b'"black"', b'"blank"', 1))
     assert match.main(hall.command(one, two)) == 1
@@ -365,6 +378,14 @@ def test_wrong_use(hall: Hall, capsys: pytest.CaptureFixture[str], wrong: list[s
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
     assert not hall.out.exists()
+
+
+def test_what_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: program)
+    args = match.arguments_of(["a", "b"])
+    assert (args.games, args.size, args.komi, args.openings, args.seed, args.move_time) == (100, 19, 7.5, None, 1, 120)
+    assert [match.arguments_of(["a", "b", "--size", str(size)]).max_moves for size in (9, 19)] == [262, 822]
+    assert shlex.split(args.referee) == ["gnugo", "--mode", "gtp", "--chinese-rules", "--seed", "1"]
 
 
 def test_an_engine_that_cannot_play_at_all(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,6 +143,23 @@ def test_the_first_loss_is_that_of_a_guess_among_all_points(kind):
     assert abs(loss.item() - math.log(361)) < 0.1
 
 
+def test_fresh_weights_are_hes_and_shortcuts_begin_as_the_identity():
+    """He et al. 2015: a variance of 2 / inputs. Goyal et al. 2017: what is beside the shortcut begins at nothing."""
+    torch.manual_seed(3)
+    for kind in KINDS:
+        network = PolicyNetwork(PolicyConfig(filters=64, layers=6, kind=kind)).eval()
+        for layer in (network.first, *network.tower):
+            assert layer.conv.weight.std().item() == pytest.approx((2 / layer.conv.weight[0].numel()) ** 0.5, rel=0.03)
+    planes = (torch.rand(2, 48, 19, 19) < 0.2).float()
+    with torch.no_grad():
+        x = torch.relu(network.first(planes))
+        alone = torch.relu(network.tower[4](x))  # the fifth has no partner
+        assert torch.equal(network(planes), network.head(alone))
+    assert alone.max() > 0.1
+    network(planes).sum().backward()
+    assert all(network.tower[i].norm.weight.grad.abs().max() > 0 for i in (1, 3)), "what is nothing now learns"
+
+
 def test_rows_of_the_bias_on_other_boards():
     assert bias_rows(19, 19) == list(range(19))
     assert bias_rows(18, 18) == list(range(18))

@@ -88,13 +88,14 @@ def test_a_batch_answers_as_one_by_one(player: Policy) -> None:
         np.testing.assert_allclose(probs, player.probabilities(board), atol=1e-6)
 
 
-def test_eight_symmetries_are_the_mean_of_eight_turned_boards(player: Policy) -> None:
+@pytest.mark.parametrize("count", [3, 8])
+def test_symmetries_are_the_mean_of_the_first_turned_boards(player: Policy, count: int) -> None:
     """Each view is a board of its own here, built by turning every move."""
     from gopolicy import symmetry
 
     board = boards()[2]
     total = np.zeros((19, 19))
-    for k in range(8):
+    for k in range(count):
         turned = Board(19, superko=False)
         for colour, point in board.moves:
             turned.play(symmetry.point(point, k, 19), colour)
@@ -104,7 +105,9 @@ def test_eight_symmetries_are_the_mean_of_eight_turned_boards(player: Policy) ->
         total += symmetry.apply(probs, int(symmetry.INVERSE[k]))
     legal = board.legal_mask()
     expected = np.where(legal, total, 0) / total[legal].sum()
-    assert np.allclose(player.probabilities(board, symmetries=8), expected, atol=1e-5)
+    assert np.allclose(player.probabilities(board, symmetries=count), expected, atol=1e-5)
+    logs = player.log_probabilities(torch.from_numpy(encode(board)[None]), count)
+    assert abs(float(logs.exp().sum()) - 1) < 1e-5, "of all points, legal or not"
 
 
 def test_the_view_as_the_board_lies_tells_the_corners_of_an_average_apart(player: Policy) -> None:
@@ -139,6 +142,23 @@ def test_no_legal_point() -> None:
     player = Policy(network(), {}, torch.device("cpu"), "float32")
     assert board.legal_mask().sum() == player.probabilities(board).sum() == 0
     assert player.top_k(board) == []
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_a_position_however_lopsided_is_divided_among_the_legal_points(symmetries: int) -> None:
+    """The network is all but certain of points that are occupied: what it thinks of the others is below what a float can hold."""
+    corners = ("D4", "Q16", "D16", "Q4")
+    board, sure = Board(19), network()
+    for vertex in corners:
+        board.play(vertex)
+        with torch.no_grad():
+            sure.point_bias.view(-1)[point_from_gtp(vertex, 19)] = 1000
+    probs = Policy(sure, {}, torch.device("cpu"), "float32").probabilities(board, symmetries)
+    assert np.array_equal(probs > 0, board.legal_mask())
+    assert abs(float(probs.sum()) - 1) < 1e-5
+    if symmetries == 1:
+        plain = Policy(network(), {}, torch.device("cpu"), "float32").probabilities(board)
+        assert np.allclose(probs, plain, rtol=0.001)
 
 
 def test_bf16_answers_nearly_as_float32(player: Policy) -> None:
@@ -176,6 +196,22 @@ def test_what_cannot_be_done_is_said(player: Policy) -> None:
         gopolicy.load("no-such-file.safetensors")
     with pytest.raises(WeightsError, match="device"):
         policy.choose_device("quantum")
+
+
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, device in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert policy.choose_device("auto").type == device
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert policy.quickest() == "auto", "integers are for CPUs alone"
+
+
+def test_threads_are_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    gopolicy.load("fast", device="cpu", threads=3)
+    gopolicy.load("fast", device="cpu")
+    assert asked == [3]
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -60,11 +61,54 @@ def test_how_a_game_ends(fake: list[str], moves: list[str], end: str) -> None:
     engine = selfplay.Engine([*fake, *moves])
     try:
         game = selfplay.play(engine, 19, 5 if end == "limit" else 420)
+        status = Path(f"/proc/{engine.process.pid}/status")
+        resident = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else []
     finally:
         engine.close()
     assert game.end == end
     if sys.platform == "linux":
-        assert 2 < game.memory < 500
+        assert game.memory == pytest.approx(int(resident[0]) / 1024, rel=0.1)
+
+
+def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """99 of 100 end by two passes, none has an illegal move, and the last hold 5 % more than the first at most."""
+
+    def sound(*others: str, last: float = 100.0) -> bool:
+        ends = [*others, *["two passes"] * (100 - len(others))]
+        return selfplay.report([selfplay.Game(300, end, 100.0 if i < 90 else last) for i, end in enumerate(ends)], 100)
+
+    assert sound()
+    assert sound("resignation")
+    assert not sound("resignation", "limit")
+    assert not sound("illegal: b a1, occupied")
+    assert sound(last=104)
+    assert not sound(last=106)
+    assert "100.0 %    100  two passes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "limit"), [([], 420), (["--size", "9"], 94), (["--size", "9", "--limit", "7"], 7)])
+def test_what_is_played_where_nothing_is_said(options: list[str], limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Silent:
+        def __init__(self, command: list[str]) -> None:
+            asked.append(" ".join(command[2:]))
+
+        def ask(self, _: str) -> str:
+            return ""
+
+        def close(self) -> None:
+            pass
+
+    def play(_: object, __: int, limit: int) -> selfplay.Game:
+        asked.append(limit)
+        return selfplay.Game(1, "two passes", 1.0)
+
+    monkeypatch.setattr(selfplay, "Engine", Silent)
+    monkeypatch.setattr(selfplay, "play", play)
+    monkeypatch.setattr(sys, "argv", ["selfplay.py", "--games", "1", *options])
+    assert selfplay.main() == 0
+    assert asked == ["--weights playouts --temperature 1 --seed 1 --threads 1", limit]
 
 
 def run(fake: list[str], *options: str) -> subprocess.CompletedProcess[str]:

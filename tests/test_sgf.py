@@ -17,7 +17,7 @@ from gopolicy import sgf
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp, point_to_sgf
 from gopolicy.errors import SgfError, UsageError
-from gopolicy.sgf import GameRecord, read_collection, read_sgf, write_sgf
+from gopolicy.sgf import GameRecord, read_collection, read_sgf, read_until, write_sgf
 
 
 def shown(record: GameRecord) -> str:
@@ -45,6 +45,9 @@ MOVES = [
     ("25x25", b"(;SZ[25];B[tt];W[yy])", "B:U6 W:Z1"),
     ("2x2", b"(;SZ[2];B[aa];W[bb])", "B:A2 W:B1"),
     ("SZ with two numbers", b"(;SZ[9:9];B[cg])", "B:C3"),
+    ("SZ with a cross", b"(;SZ[9x9];B[cg])", "B:C3"),
+    ("GM in words", b"(;GM[Go]SZ[9];B[cg])", "B:C3"),
+    ("GM empty", b"(;GM[]SZ[9];B[cg])", "B:C3"),
     ("passes", b"(;SZ[9];B[];W[tt];B[cg];W[ ])", "B:pass W:pass B:C3 W:pass"),
     ("a move without a value", b"(;SZ[9];B[cg];W;B[gc])", "B:C3 W:pass B:G7"),
     ("tt is a point on 21x21", b"(;SZ[21];B[tt])", "B:U2"),
@@ -194,6 +197,13 @@ def test_refusals(data: bytes, kind: str, cut: str | None) -> None:
     assert games[0].kind == kind
 
 
+def test_a_game_without_sz_is_taken_for_19_lines_unless_it_plainly_is_not() -> None:
+    corner = b"".join(b";B[%c%c]" % (97 + 2 * (i % 7), 97 + 2 * (i // 7)) for i in range(30))
+    assert refusal(b"(;" + corner + b")") == "size"
+    for more in (b"(;" + corner[:-6] + b")", b"(;" + corner + b";W[na])", b"(;" + corner + b";W[an])"):
+        assert (read_sgf(more).size, len(read_sgf(more).moves)) == (19, more.count(b";") - 1)
+
+
 def test_refusals_name_move_and_reason() -> None:
     with pytest.raises(SgfError, match=r"^game\.sgf: .*white C3.*move 2.*occupied"):
         read_sgf(b"(;SZ[9];B[cg];W[cg])", name="game.sgf")
@@ -210,6 +220,13 @@ SETUPS = [
     ("twice the same", b"(;SZ[9]AB[cg][cg];AB[cg]AB[];W[aa])", "B:C3", WHITE, "W:A9"),
     ("rectangle", b"(;SZ[9]AB[bb:cc];W[aa])", "B:B8 B:C8 B:B7 B:C7", WHITE, "W:A9"),
     ("rectangle from the other corner", b"(;SZ[9]AB[cb:bc];W[aa])", "B:B8 B:C8 B:B7 B:C7", WHITE, "W:A9"),
+    (
+        "rectangles from below",
+        b"(;SZ[9]AB[cd:bb]AW[hi:ff];W[aa])",
+        "B:B8 B:C8 B:B7 B:C7 B:B6 B:C6 W:F4 W:G4 W:H4 W:F3 W:G3 W:H3 W:F2 W:G2 W:H2 W:F1 W:G1 W:H1",
+        WHITE,
+        "W:A9",
+    ),
     ("AE", b"(;SZ[9]AB[bb:cc];AE[bb][cc];W[aa])", "B:C8 B:B7", WHITE, "W:A9"),
     ("overwritten", b"(;SZ[9]AB[cg];AW[cg];B[aa])", "W:C3", BLACK, "B:A9"),
     ("with a move in the same node", b"(;SZ[9]AB[cg]W[ee];B[aa])", "B:C3", WHITE, "W:E5 B:A9"),
@@ -247,6 +264,7 @@ FOX = (
         (6, "AP[foxwq]", "cn", "D16 Q16 D10 Q10 D4 Q4"),
         (6, "", "pj", "D16 K16 Q16 D4 K4 Q4"),
         (7, "", "dj", "D16 K16 Q16 K10 D4 K4 Q4"),
+        (8, "AP[foxwq]", "cn", "D16 K16 Q16 D10 Q10 D4 K4 Q4"),
         (9, "AP[foxwq]", "cn", "D16 K16 Q16 D10 K10 Q10 D4 K4 Q4"),
     ],
 )
@@ -260,6 +278,15 @@ def test_fox_leaves_its_handicap_stones_out(count: int, mark: str, white: str, p
 def test_fox_handicap_out_of_turn_is_refused() -> None:
     assert refusal(FOX.format(2, "AP[foxwq]", "dd").replace(";W[nc]", ";B[nc]")) == "handicap-without-stones"
     assert refusal(FOX.format(2, "AP[foxwq]", "pd")) == "illegal-move"
+
+
+def test_fox_handicap_is_known_on_19_lines_and_where_no_stone_is_told() -> None:
+    small = (
+        FOX.format(2, "AP[foxwq]", "cc").replace("SZ[19]", "SZ[13]").replace("[qn]", "[jj]").replace("[nc]", "[jc]").replace("[nq]", "[cj]")
+    )
+    assert refusal(small) == "handicap-without-stones"
+    assert refusal(FOX.format(3, "AP[foxwq]AB[pd]", "dd")) == "handicap-without-stones"
+    assert refusal(FOX.format(10, "AP[foxwq]", "dd")) == "handicap-without-stones"
 
 
 # ---------------------------------------------------------------------------------------------------------- encodings
@@ -454,6 +481,9 @@ def fact(properties: str) -> GameRecord:
         ("KM[5½]", 5.5),
         ("KM[8 points]", 8),
         ("KM[650]", 6.5),
+        ("KM[650]RU[Chinese]", 6.5),
+        ("KM[350]RU[Japanese]", 3.5),
+        ("KM[3.75目]RU[Chinese]", 3.75),
         ("KM[750]", 7.5),
         ("KM[375]RU[Chinese]", 7.5),
         ("KM[325]RU[Chinese]", 6.5),
@@ -722,6 +752,7 @@ def random_record(seed: int) -> GameRecord:
         to_play=moves[0][0] if moves else rng.choice((BLACK, WHITE)),
         moves=tuple(moves),
         server=rng.choice(["", "KGS", "Fox", "Tygem", "OGS", "IGS"]),
+        rules=rng.choice(["", "Chinese", "Japanese", "AGA"]),
     )
 
 
@@ -874,6 +905,18 @@ def test_replay_shows_the_board_before_each_move() -> None:
         (board.move_number, board.to_play, int(np.abs(board.stones()).sum()), point_to_sgf(point, 9)) for board, point in record.replay()
     ]
     assert seen == [(0, WHITE, 1, "ee"), (1, WHITE, 2, "gc"), (2, BLACK, 3, "aa")]
+    positions = [record.position(number) for number in range(1, 5)]
+    stood = [(board.move_number, board.to_play, int(np.abs(board.stones()).sum())) for board in positions]
+    assert stood == [(0, WHITE, 1), (1, WHITE, 2), (2, BLACK, 3), (3, WHITE, 4)]
+
+
+def test_a_fault_behind_the_position_that_is_wanted_does_not_matter() -> None:
+    game = b"(;SZ[9];B[cg];W[gc];B[cg];W[ee])"
+    for move in (1, 3):
+        assert shown(read_until(game, move)) == "B:C3 W:G7"
+    for move in (4, None):
+        with pytest.raises(SgfError, match="move 3"):
+            read_until(game, move)
 
 
 def test_an_archive_is_no_game(tmp_path: Path) -> None:

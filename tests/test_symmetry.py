@@ -30,6 +30,13 @@ def test_the_eight_are_the_turns_and_mirrors(size: int) -> None:
         assert np.array_equal(applied[k].ravel(), points.ravel()[symmetry.tables(size)[k]])
 
 
+def test_the_bits_of_a_symmetry() -> None:
+    """1 mirrors left and right, 2 top and bottom, 4 swaps rows and columns before that: packed sets and batches count on it."""
+    points = np.arange(25).reshape(5, 5)
+    for k, expected in ((1, np.fliplr(points)), (2, np.flipud(points)), (4, points.T), (5, np.fliplr(points.T)), (6, np.flipud(points.T))):
+        assert np.array_equal(symmetry.apply(points, k), expected), k
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_inverse_leads_back(size: int) -> None:
     planes = np.random.default_rng(size).integers(0, 9, (3, 4, size, size))

@@ -72,7 +72,25 @@ def test_other_archives_are_not_taken_for_those_that_were_packed(
     assert main(monkeypatch, archive, "--out", run, "--steps", "1") == 0
     (archive / "more.sgf").write_text("(;SZ[19];B[aa])", encoding="utf-8")
     assert main(monkeypatch, archive, "--out", run, "--steps", "2", "--resume") == 1
-    assert "was made from other archives or with other filters" in capsys.readouterr().err
+    (archive / "more.sgf").unlink()
+    for other in (["--min-moves", "2"], ["--illegal", "cut"]):
+        assert main(monkeypatch, archive, "--out", run, "--steps", "2", "--resume", *other) == 1
+    assert capsys.readouterr().err.count("was made from other archives or with other filters") == 3
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2", "--resume") == 0
+    os.utime(archive / "000.sgf", ns=(0, 0))
+    assert main(monkeypatch, archive, "--out", run, "--steps", "3", "--resume") == 1, "a file was written again"
+
+
+def test_what_is_wrong_with_the_options_is_said_before_the_games_are_packed(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(monkeypatch, archive, "--out", run, "--steps", "-1") == 2
+    assert "steps" in capsys.readouterr().err
+    assert not run.exists()
+    assert main(monkeypatch, "--out", run, "--steps", "1") == 1
+    assert f"no archive given, and there is no {run / 'games.gpk'}" in capsys.readouterr().err
+    assert main(monkeypatch, archive, "--out", run, "--steps", "1") == 0
 
 
 def test_a_run_folder_among_the_games(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

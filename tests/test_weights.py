@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import safetensors.torch
@@ -54,6 +55,7 @@ def test_what_goes_in_comes_out(tmp_path, kind, folded):
     assert description == told
     assert description["plane_set"] == {"name": "alphago4", "version": 1, "planes": 4}
     assert (description["format"], description["steps"], description["accuracy"]) == (1, 7, {"top1": 0.5})
+    assert timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(description["saved"]) < timedelta(minutes=5)
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
@@ -210,6 +212,10 @@ def test_names_of_the_package(tmp_path, monkeypatch):
         weights.load("fast")
     assert weights.load("default")[1]["steps"] == 3
     assert weights.packaged() == ["default"]
+    monkeypatch.chdir(tmp_path)
+    weights.save(tmp_path / "default", make(), {"steps": 4})
+    assert weights.load("default")[1]["steps"] == 3, "a file of that name at hand is not meant"
+    assert weights.load("./default")[1]["steps"] == 4
 
 
 def test_files_that_are_not_there(tmp_path):

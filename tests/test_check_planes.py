@@ -1,0 +1,109 @@
+"""The comparison of planes and boards finds what differs, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import check_planes  # noqa: E402
+
+# White's first move takes a ko at B8, among stones that were set up; both pass once.
+GAME = "(;GM[1]FF[4]SZ[9]AB[ba][ab][bc]AW[ca][db][cc];B[cb];W[bb];B[gg];W[hh];B[gf];W[];B[ii];W[hc];B[];W[eh])"
+MOVES = 10
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["check_planes.py", *map(str, arguments)])
+    return check_planes.main()
+
+
+@pytest.fixture
+def games(tmp_path: Path) -> Path:
+    folder = tmp_path / "games"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.sgf").write_text(GAME)
+    (folder / "words.sgf").write_text("no game at all")
+    return folder
+
+
+def test_sound_games_have_no_difference(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(monkeypatch, games, "--per-game", "4") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"{3 * MOVES} boards compared with sgfmill's; 1 games could not be read"
+    assert told[-1] == "12 positions, 3 games: 0 differences"
+    assert main(monkeypatch, games, "--per-game", "0", "--positions", "15", "--jobs", "1") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{2 * MOVES} positions, 2 games: 0 differences", "every one of a game"
+    assert main(monkeypatch, games / "words.sgf") == 2
+
+
+@pytest.mark.parametrize("plane", [0, 5, 47])
+def test_a_wrong_plane_is_found(games: Path, plane: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    encode, planes = check_planes.encode, check_planes.TrackedGame.planes
+
+    def wrong(found: np.ndarray) -> np.ndarray:
+        found[plane, 8, 0] ^= 1
+        return found
+
+    monkeypatch.setattr(check_planes, "encode", lambda board: wrong(encode(board)))
+    assert main(monkeypatch, games) == 1
+    assert "before move 1: encode: " in capsys.readouterr().out
+    monkeypatch.setattr(check_planes, "encode", encode)
+    monkeypatch.setattr(check_planes.TrackedGame, "planes", lambda self, colour, k: wrong(planes(self, colour, k=k)))
+    assert main(monkeypatch, games) == 1
+    told = capsys.readouterr().out
+    assert "before move 1: followed, symmetry " in told
+    assert told.splitlines()[-1].endswith("3 games differ")
+
+
+def test_wrong_boards_are_found(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """sgfmill's board sees a ko that is none, another ko, and then not all stones of the setup."""
+    play, setup = check_planes.SgfmillBoard.play, check_planes.SgfmillBoard.apply_setup
+    for ko, number in ((lambda ko: ko or (8, 7), 2), (lambda ko: ko and (ko[1] + 1, ko[0]), 3)):
+        monkeypatch.setattr(check_planes.SgfmillBoard, "play", lambda self, *move, ko=ko: ko(play(self, *move)))
+        assert main(monkeypatch, games) == 1
+        assert f"before move {number}: sgfmill's board has the ko (" in capsys.readouterr().out
+    monkeypatch.setattr(check_planes.SgfmillBoard, "play", play)
+    monkeypatch.setattr(check_planes.SgfmillBoard, "apply_setup", lambda self, black, white, empty: setup(self, black, [], empty))
+    assert main(monkeypatch, games) == 1
+    assert "before move 1: sgfmill's board has other stones" in capsys.readouterr().out
+
+
+def test_a_ladder_whose_reading_met_a_bound_is_named(
+    games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_planes, "LONGEST_READING", 0)
+    assert main(monkeypatch, games / "a.sgf", "--per-game", "0") == 0
+    assert f"in {MOVES} positions the reading met a bound\n  {games / 'a.sgf'} before move 1\n" in capsys.readouterr().out
+
+
+def test_a_stopped_check_goes_on_with_its_log(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    log = games.parent / "log.jsonl"
+    assert main(monkeypatch, games, "--per-game", "3", "--positions", "6", "--log", log) == 0
+    first = log.read_text()
+    assert [Path(json.loads(line)["game"]).name for line in first.splitlines()] == ["a.sgf", "b.sgf"]
+    log.write_text(first + '{"game": "cut of')
+    assert main(monkeypatch, games, "--per-game", "3", "--log", log) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "9 positions, 3 games: 0 differences"
+    assert log.read_text().startswith(first)
+    assert [Path(json.loads(line)["game"]).name for line in log.read_text().splitlines()] == ["a.sgf", "b.sgf", "c.sgf", "words.sgf"]
+    log.write_text("words\n")
+    with pytest.raises(check_planes.GoPolicyError, match="holds lines that are no checked games"):
+        main(monkeypatch, games, "--log", log)
+
+
+def test_one_game_in_so_many_is_the_same_every_time(games: Path) -> None:
+    for number in range(40):
+        (games / f"{number}.sgf").write_text(GAME)
+    parts = [[name for name, _ in check_planes.chosen_games([games], 4, set())] for _ in range(2)]
+    assert parts[0] == parts[1]
+    assert 4 <= len(parts[0]) <= 20
+    rest = [name for name, _ in check_planes.chosen_games([games], 4, set(parts[0][:3]))]
+    assert rest == parts[0][3:]
