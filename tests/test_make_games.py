@@ -89,6 +89,7 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
     )
     made(monkeypatch, fake, tmp_path / "b.tar.gz", "--games", "3")
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+    assert (tmp_path / "a.tar.gz").read_bytes()[4:8] == bytes(4), "gzip's time of writing (RFC 1952)"
     assert not work.exists()
 
 
