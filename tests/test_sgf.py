@@ -483,7 +483,6 @@ def fact(properties: str) -> GameRecord:
         ("KM[650]", 6.5),
         ("KM[650]RU[Chinese]", 6.5),
         ("KM[350]RU[Japanese]", 3.5),
-        ("KM[3.75目]RU[Chinese]", 3.75),
         ("KM[750]", 7.5),
         ("KM[375]RU[Chinese]", 7.5),
         ("KM[325]RU[Chinese]", 6.5),
