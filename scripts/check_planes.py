@@ -93,7 +93,7 @@ def compared(record: GameRecord, wanted: set[int], rng: random.Random, checked: 
         checked.boards += 1
         if not np.array_equal(board.stones(), sgfmill_stones(sgfmill)):
             yield number, f"sgfmill's board has other stones\n{board}\n{sgfmill_stones(sgfmill)}"
-        if (None if ko is None else divmod(board.ko_point, size) if board.ko_point is not None else None) != ko:
+        if (None if board.ko_point is None else divmod(board.ko_point, size)) != ko:
             yield number, f"sgfmill's board has the ko {ko}, this one {board.ko_point}\n{board}"
         if board.to_play != colour:
             yield number, f"{colour} is to play, the board says {board.to_play}"

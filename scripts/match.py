@@ -105,10 +105,12 @@ class Program:
     def ask(self, command: str, seconds: float) -> str:
         """The text of the answer, without its mark. Raises Fault for everything that is no answer with ``=`` in that time."""
         answer = None
-        with self._at_most(seconds), contextlib.suppress(OSError):
-            self._stdin.write(f"{command}\n".encode())
-            self._stdin.flush()
-            answer = self._answer(command)
+        with self._at_most(seconds):
+            with contextlib.suppress(OSError):  # it has gone; what it wrote before can still be read
+                self._stdin.write(f"{command}\n".encode())
+                self._stdin.flush()
+            with contextlib.suppress(OSError):
+                answer = self._answer(command)
         if self.late:
             raise Fault("time-out", f"no answer to {command!r} within {seconds:g} s")
         if answer is None:

@@ -64,12 +64,12 @@ def test_a_wrong_plane_is_found(games: Path, plane: int, monkeypatch: pytest.Mon
 
 
 def test_wrong_boards_are_found(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """sgfmill's board sees a ko that is none, another ko, and then not all stones of the setup."""
+    """sgfmill's board sees a ko that is none, another ko, none where there is one, and then not all stones of the setup."""
     play, setup = check_planes.SgfmillBoard.play, check_planes.SgfmillBoard.apply_setup
-    for ko, number in ((lambda ko: ko or (8, 7), 2), (lambda ko: ko and (ko[1] + 1, ko[0]), 3)):
+    for ko, number in ((lambda ko: ko or (8, 7), 2), (lambda ko: ko and (ko[1] + 1, ko[0]), 3), (lambda ko: None, 3)):
         monkeypatch.setattr(check_planes.SgfmillBoard, "play", lambda self, *move, ko=ko: ko(play(self, *move)))
         assert main(monkeypatch, games) == 1
-        assert f"before move {number}: sgfmill's board has the ko (" in capsys.readouterr().out
+        assert f"before move {number}: sgfmill's board has the ko " in capsys.readouterr().out
     monkeypatch.setattr(check_planes.SgfmillBoard, "play", play)
     monkeypatch.setattr(check_planes.SgfmillBoard, "apply_setup", lambda self, black, white, empty: setup(self, black, [], empty))
     assert main(monkeypatch, games) == 1
@@ -99,11 +99,14 @@ def test_a_stopped_check_goes_on_with_its_log(games: Path, monkeypatch: pytest.M
         main(monkeypatch, games, "--log", log)
 
 
-def test_one_game_in_so_many_is_the_same_every_time(games: Path) -> None:
+def test_one_game_in_so_many_is_the_same_every_time(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen by the names alone, which are the same in every folder from here."""
     for number in range(40):
         (games / f"{number}.sgf").write_text(GAME)
-    parts = [[name for name, _ in check_planes.chosen_games([games], 4, set())] for _ in range(2)]
+    monkeypatch.chdir(games.parent)
+    folder = [Path("games")]
+    parts = [[name for name, _ in check_planes.chosen_games(folder, 4, set())] for _ in range(2)]
     assert parts[0] == parts[1]
-    assert 4 <= len(parts[0]) <= 20
-    rest = [name for name, _ in check_planes.chosen_games([games], 4, set(parts[0][:3]))]
-    assert rest == parts[0][3:]
+    assert 4 <= len(parts[0]) <= 18
+    assert [name for name, _ in check_planes.chosen_games(folder, 4, set(parts[0][:3]))] == parts[0][3:]
+    assert len(list(check_planes.chosen_games(folder, 1, set()))) == 44
