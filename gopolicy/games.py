@@ -583,10 +583,9 @@ class PackedGames:
         result = {BLACK: "B+", WHITE: "W+", 0: "0"}.get(winner, "")
         if winner in (BLACK, WHITE) and not math.isnan(margin):
             result += f"{margin:g}"
-        komi = float(str(fact["komi"]))  # as short as it was: 6.3 is not 6.300000190734863
         return GameRecord(
             size=int(fact["size"]),
-            komi=komi,
+            komi=float(str(fact["komi"])),  # as short as it was: 6.3 is not 6.300000190734863
             handicap=int(fact["handicap"]),
             players=(self.player(fact["black"]), self.player(fact["white"])),
             ranks=(rank_text(int(fact["black_rank"])), rank_text(int(fact["white_rank"]))),

@@ -21,7 +21,7 @@ from gopolicy.network import Layer, PolicyNetwork
 
 Forward = Callable[[Tensor], Tensor]  # planes (B, P, N, N) → logits (B, N*N) float32
 
-CACHED = 3 << 20  # bytes that one layer writes at a time: measured best for 64 and 192 filters, bf16 and int8, one thread and two
+CACHED = 3 << 20  # bytes that one layer writes at a time: best for 64 and 192 filters, bf16 and int8 (RESULTS.md, 2026-11-29)
 WIDE = 128  # filters from which multiplying less pays for the way there and back: at 64 it costs a third more time
 
 
