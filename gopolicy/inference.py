@@ -51,7 +51,7 @@ def has_int8(device: torch.device) -> bool:
     with torch.random.fork_rng(devices=[]):  # a layer draws its first weights: nobody else's random numbers may change
         some = nn.Conv2d(4, 4, 3, padding=1)
     try:
-        operands, planes = _integers(some, 1.0, 5), torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
+        operands, planes = _integers(some, 1.0, 5)(1), torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
         _quantised_convolution()(planes, 1.0, 0, *operands, 1.0, 0, torch.uint8, "relu", [], "")
     except (AttributeError, RuntimeError, NotImplementedError, TypeError):  # as in ``prepare``
         return False
@@ -81,6 +81,27 @@ def boards_at_once(network: PolicyNetwork, number: torch.dtype, size: int) -> in
     return max(1, CACHED // (network.config.filters * size**2 * number.itemsize))
 
 
+class _Operands:
+    """What oneDNN's operators want after the input of a convolution: its weights, as ``lay_out`` lays them out for a number of boards,
+    and what follows them.
+
+    Which layout it wants depends on how boards and blocks of filters divide among torch's threads: on two of them 192 filters go in
+    blocks of 48 for one board and of 64 for more. Weights in another one are laid out anew at every call, which can take longer than
+    the convolution. From one board a thread on it is the same for any number.
+    """
+
+    def __init__(self, lay_out: Callable[[int], Any], *rest: Any) -> None:
+        self.lay_out, self.rest = lay_out, rest
+        self.laid_out: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, boards: int) -> tuple[Any, ...]:
+        threads = torch.get_num_threads()
+        key = max(1, min(boards, threads)), threads
+        if key not in self.laid_out:
+            self.laid_out[key] = self.lay_out(key[0])
+        return self.laid_out[key], *self.rest
+
+
 def _reordered(weight: Tensor, padding: Any, groups: int, like: list[int]) -> Any:
     """Weights as oneDNN's convolution wants them for an input of the shape ``like``."""
     reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # torch has no name of its own for this in Python
@@ -100,18 +121,22 @@ class _Packed:
         self.layers = [self._pack(layer, network.config.size) for layer in (network.first, *network.tower)]
         self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
 
-    def _pack(self, layer: nn.Module, size: int) -> tuple[Any, ...]:
-        """What the operators want after the input: weights, bias, padding, stride, dilation, groups."""
+    def _pack(self, layer: nn.Module, size: int) -> _Operands:
+        """The operands of a layer: weights, bias, padding, stride, dilation, groups."""
         assert isinstance(layer, Layer)
         conv = layer.conv
-        return _reordered(conv.weight, conv.padding, 1, [1, conv.in_channels, size, size]), conv.bias, conv.padding, (1, 1), (1, 1), 1
+
+        def lay_out(boards: int) -> Any:
+            return _reordered(conv.weight, conv.padding, 1, [boards, conv.in_channels, size, size])
+
+        return _Operands(lay_out, conv.bias, conv.padding, (1, 1), (1, 1), 1)
 
     def __call__(self, planes: Tensor) -> Tensor:
         return in_parts(self._some, planes, boards_at_once(self.network, self.number, planes.shape[-1]))
 
     def _some(self, planes: Tensor) -> Tensor:
         convolution = _convolution()
-        first, *tower = self.layers
+        first, *tower = (layer(len(planes)) for layer in self.layers)
         x: Tensor = convolution(planes, *first, "relu", [], "")
         for i in range(0, self.paired, 2):
             y = convolution(x, *tower[i], "relu", [], "")
@@ -126,15 +151,18 @@ def _quantised_convolution() -> Any:
     return torch.ops.onednn.qconv2d_pointwise
 
 
-def _integers(conv: nn.Conv2d, step: float, size: int) -> tuple[Any, ...]:
-    """What it wants after its input, which counts in ``step``: weights, their steps and zeros, bias, stride, padding, dilation, groups."""
+def _integers(conv: nn.Conv2d, step: float, size: int) -> _Operands:
+    """Its operands, for an input that counts in ``step``: weights, their steps and zeros, bias, stride, padding, dilation, groups."""
     assert conv.bias is not None
     weight = conv.weight.detach().double()
     steps = weight.abs().amax((1, 2, 3)).clamp_min(1e-12) / 127  # a filter its own
     integers = (weight / steps[:, None, None, None]).round().to(torch.int8)
     around = ([1, 1], list(conv.padding), [1, 1], 1)
-    packed = torch.ops.onednn.qconv_prepack(integers, steps.float(), step, 0, *around, [1, conv.in_channels, size, size])
-    return packed, steps.float(), torch.zeros(len(steps), dtype=torch.int64), conv.bias.detach(), *around
+
+    def lay_out(boards: int) -> Any:
+        return torch.ops.onednn.qconv_prepack(integers, steps.float(), step, 0, *around, [boards, conv.in_channels, size, size])
+
+    return _Operands(lay_out, steps.float(), torch.zeros(len(steps), dtype=torch.int64), conv.bias.detach(), *around)
 
 
 class _Quantised:
@@ -197,14 +225,15 @@ class _Quantised:
 
     def _some(self, planes: Tensor) -> Tensor:
         convolution, steps = _quantised_convolution(), self.steps
+        operands = [layer(len(planes)) for layer in self.layers]
 
         def layer(i: int, x: Tensor) -> Tensor:
-            return convolution(x, steps[i], 0, *self.layers[i], steps[i + 1], 0, torch.uint8, "relu", [], "")  # type: ignore[no-any-return]
+            return convolution(x, steps[i], 0, *operands[i], steps[i + 1], 0, torch.uint8, "relu", [], "")  # type: ignore[no-any-return]
 
         x = layer(0, planes)
         for i in range(1, self.paired, 2):
             y = layer(i, x)
-            second = self.layers[i + 1]
+            second = operands[i + 1]
             x = convolution.binary(  # x, the shortcut, becomes the sum
                 y, steps[i + 1], 0, *second[:3], x, *second[3:], steps[i + 2], 0, torch.uint8, steps[i], 0, "sum", 1.0, "relu", [], ""
             )
@@ -237,7 +266,7 @@ class _Winograd(_Packed):
         self.from_basis = torch.kron(self.OUTPUT, self.OUTPUT).to(number)  # (16, 36)
         self.biases: list[Any] = [layer.conv.bias for layer in network.tower if isinstance(layer, Layer)]
 
-    def _pack(self, layer: nn.Module, size: int) -> tuple[Any, ...]:
+    def _pack(self, layer: nn.Module, size: int) -> _Operands:
         assert isinstance(layer, Layer)
         if layer is self.network.first:
             return super()._pack(layer, size)
@@ -246,13 +275,14 @@ class _Winograd(_Packed):
         transformed = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, weight.double())  # (6, 6, k, k)
         transformed = transformed.reshape(groups * k, k, 1, 1).to(weight.dtype)
         tiles = -(-size // self.TILE)
-        return _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1]), None, (0, 0), (1, 1), (1, 1), groups
+        laid_out = _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1])
+        return _Operands(lambda boards: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # for any number of boards the same
 
     def __call__(self, planes: Tensor) -> Tensor:
         return in_parts(self._some, planes, self.BOARDS)
 
     def _some(self, planes: Tensor) -> Tensor:
-        first, *tower = self.layers
+        first, *tower = (layer(len(planes)) for layer in self.layers)
         size, side = planes.shape[-1], -(-planes.shape[-1] // self.TILE) * self.TILE
         board = slice(1, 1 + size)
         # Boards with what the tiles need around them, which stays zero: (B, side + 2, side + 2, k)

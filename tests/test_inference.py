@@ -139,6 +139,35 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
     assert (together - one_by_one).abs().max() < 1e-3 * one_by_one.abs().max()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16", pytest.param("int8", marks=with_int8)])
+@pytest.mark.parametrize("filters", [96, 192])  # in blocks of 32, 48 or 64, as boards and threads divide
+def test_no_call_lays_weights_out_anew(capfd, precision, filters):
+    network = trained(kind="residual", layers=2, filters=filters).folded()
+    planes, threads = positions(9), torch.get_num_threads()
+    if precision == "int8":
+        prepared = inference.quantised(network, CPU, positions(4))
+    else:
+        number = torch.bfloat16 if precision == "bf16" else torch.float32
+        prepared, planes = inference.prepare(network, CPU, number), planes.to(number)
+    if isinstance(prepared, PolicyNetwork):
+        pytest.skip("torch was built without oneDNN")
+    try:
+        with torch.inference_mode():
+            for count in (2, 3, 4):  # threads
+                torch.set_num_threads(count)
+                for boards in (1, 2, 3, 5, 9):
+                    given = planes[:boards].contiguous(memory_format=torch.channels_last)
+                    prepared(given)
+                    capfd.readouterr()
+                    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+                        prepared(given)
+                    said = [line.split(",") for line in capfd.readouterr().out.splitlines() if ",exec," in line]
+                    assert sum(row[5] == "convolution" for row in said) >= 2  # it says what it does
+                    assert [row for row in said if row[5] == "reorder" and row[-2].startswith(f"{filters}x")] == []
+    finally:
+        torch.set_num_threads(threads)
+
+
 @with_int8
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
 def test_to_balance_channels_changes_nothing(kind):
