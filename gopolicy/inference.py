@@ -51,7 +51,8 @@ def has_int8(device: torch.device) -> bool:
     with torch.random.fork_rng(devices=[]):  # a layer draws its first weights: nobody else's random numbers may change
         some = nn.Conv2d(4, 4, 3, padding=1)
     try:
-        operands, planes = _integers(some, 1.0, 5)(1), torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
+        planes = torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
+        operands = _integers(some, 1.0)(planes)
         _quantised_convolution()(planes, 1.0, 0, *operands, 1.0, 0, torch.uint8, "relu", [], "")
     except (AttributeError, RuntimeError, NotImplementedError, TypeError):  # as in ``prepare``
         return False
@@ -82,23 +83,25 @@ def boards_at_once(network: PolicyNetwork, number: torch.dtype, size: int) -> in
 
 
 class _Operands:
-    """What oneDNN's operators want after the input of a convolution: its weights, as ``lay_out`` lays them out for a number of boards,
-    and what follows them.
+    """What oneDNN's operators want after the input of a convolution: its weights, as ``lay_out`` lays them out for so many boards of
+    so many lines, and what follows them.
 
-    Which layout it wants depends on how boards and blocks of filters divide among torch's threads: on two of them 192 filters go in
-    blocks of 48 for one board and of 64 for more. Weights in another one are laid out anew at every call, which can take longer than
-    the convolution. From one board a thread on it is the same for any number.
+    Which layout it wants depends on how boards, lines and blocks of filters divide among torch's threads: on two of them 192 filters go
+    in blocks of 48 for one board and of 64 for more. Weights in another one are laid out anew at every call, which can take longer
+    than the convolution. From one board a thread on it is the same for any number.
     """
 
-    def __init__(self, lay_out: Callable[[int], Any], *rest: Any) -> None:
+    def __init__(self, lay_out: Callable[[int, int], Any], *rest: Any) -> None:
         self.lay_out, self.rest = lay_out, rest
-        self.laid_out: dict[tuple[int, int], Any] = {}
+        self.laid_out: dict[tuple[int, int, int], Any] = {}
 
-    def __call__(self, boards: int) -> tuple[Any, ...]:
+    def __call__(self, planes: Tensor) -> tuple[Any, ...]:
+        """For boards as many and as large as those of planes (B, P, N, N), which need not be the convolution's own input."""
         threads = torch.get_num_threads()
-        key = max(1, min(boards, threads)), threads
+        boards, size = max(1, min(len(planes), threads)), planes.shape[-1]
+        key = boards, size, threads
         if key not in self.laid_out:
-            self.laid_out[key] = self.lay_out(key[0])
+            self.laid_out[key] = self.lay_out(boards, size)
         return self.laid_out[key], *self.rest
 
 
@@ -118,15 +121,15 @@ class _Packed:
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         self.network, self.number = network, number
-        self.layers = [self._pack(layer, network.config.size) for layer in (network.first, *network.tower)]
+        self.layers = [self._pack(layer) for layer in (network.first, *network.tower)]
         self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
 
-    def _pack(self, layer: nn.Module, size: int) -> _Operands:
+    def _pack(self, layer: nn.Module) -> _Operands:
         """The operands of a layer: weights, bias, padding, stride, dilation, groups."""
         assert isinstance(layer, Layer)
         conv = layer.conv
 
-        def lay_out(boards: int) -> Any:
+        def lay_out(boards: int, size: int) -> Any:
             return _reordered(conv.weight, conv.padding, 1, [boards, conv.in_channels, size, size])
 
         return _Operands(lay_out, conv.bias, conv.padding, (1, 1), (1, 1), 1)
@@ -136,7 +139,7 @@ class _Packed:
 
     def _some(self, planes: Tensor) -> Tensor:
         convolution = _convolution()
-        first, *tower = (layer(len(planes)) for layer in self.layers)
+        first, *tower = (layer(planes) for layer in self.layers)
         x: Tensor = convolution(planes, *first, "relu", [], "")
         for i in range(0, self.paired, 2):
             y = convolution(x, *tower[i], "relu", [], "")
@@ -151,7 +154,7 @@ def _quantised_convolution() -> Any:
     return torch.ops.onednn.qconv2d_pointwise
 
 
-def _integers(conv: nn.Conv2d, step: float, size: int) -> _Operands:
+def _integers(conv: nn.Conv2d, step: float) -> _Operands:
     """Its operands, for an input that counts in ``step``: weights, their steps and zeros, bias, stride, padding, dilation, groups."""
     assert conv.bias is not None
     weight = conv.weight.detach().double()
@@ -159,7 +162,7 @@ def _integers(conv: nn.Conv2d, step: float, size: int) -> _Operands:
     integers = (weight / steps[:, None, None, None]).round().to(torch.int8)
     around = ([1, 1], list(conv.padding), [1, 1], 1)
 
-    def lay_out(boards: int) -> Any:
+    def lay_out(boards: int, size: int) -> Any:
         return torch.ops.onednn.qconv_prepack(integers, steps.float(), step, 0, *around, [boards, conv.in_channels, size, size])
 
     return _Operands(lay_out, steps.float(), torch.zeros(len(steps), dtype=torch.int64), conv.bias.detach(), *around)
@@ -182,7 +185,7 @@ class _Quantised:
         layers = [layer for layer in (network.first, *network.tower) if isinstance(layer, Layer)]
         peaks = self._balance(layers, self._peaks(planes))
         self.steps = [1.0, *(max(self.MARGIN * float(peak.max()) / 255, 1e-12) for peak in peaks)]  # of the planes, of each layer's output
-        self.layers = [_integers(layer.conv, step, network.config.size) for layer, step in zip(layers, self.steps, strict=False)]
+        self.layers = [_integers(layer.conv, step) for layer, step in zip(layers, self.steps, strict=False)]
 
     def _readers(self) -> list[nn.Conv2d]:
         """The convolution that reads each layer's output."""
@@ -225,7 +228,7 @@ class _Quantised:
 
     def _some(self, planes: Tensor) -> Tensor:
         convolution, steps = _quantised_convolution(), self.steps
-        operands = [layer(len(planes)) for layer in self.layers]
+        operands = [layer(planes) for layer in self.layers]
 
         def layer(i: int, x: Tensor) -> Tensor:
             return convolution(x, steps[i], 0, *operands[i], steps[i + 1], 0, torch.uint8, "relu", [], "")  # type: ignore[no-any-return]
@@ -266,23 +269,23 @@ class _Winograd(_Packed):
         self.from_basis = torch.kron(self.OUTPUT, self.OUTPUT).to(number)  # (16, 36)
         self.biases: list[Any] = [layer.conv.bias for layer in network.tower if isinstance(layer, Layer)]
 
-    def _pack(self, layer: nn.Module, size: int) -> _Operands:
+    def _pack(self, layer: nn.Module) -> _Operands:
         assert isinstance(layer, Layer)
         if layer is self.network.first:
-            return super()._pack(layer, size)
+            return super()._pack(layer)
         weight, k = layer.conv.weight, layer.conv.out_channels
         groups = self.AROUND**2
         transformed = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, weight.double())  # (6, 6, k, k)
         transformed = transformed.reshape(groups * k, k, 1, 1).to(weight.dtype)
-        tiles = -(-size // self.TILE)
+        tiles = -(-self.network.config.size // self.TILE)
         laid_out = _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1])
-        return _Operands(lambda boards: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # for any number of boards the same
+        return _Operands(lambda boards, size: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # for any boards the same
 
     def __call__(self, planes: Tensor) -> Tensor:
         return in_parts(self._some, planes, self.BOARDS)
 
     def _some(self, planes: Tensor) -> Tensor:
-        first, *tower = (layer(len(planes)) for layer in self.layers)
+        first, *tower = (layer(planes) for layer in self.layers)
         size, side = planes.shape[-1], -(-planes.shape[-1] // self.TILE) * self.TILE
         board = slice(1, 1 + size)
         # Boards with what the tiles need around them, which stays zero: (B, side + 2, side + 2, k)
