@@ -358,11 +358,13 @@ class Bench:
         return result
 
     def batch(self) -> dict[str, Any]:
-        """``Policy.top_k_batch`` on 256 positions of games against ``top_k`` on one after the other, encoding and all; and what share
-        of the rate of a plain matrix product, in the same number format on the same threads, the network's arithmetic reaches."""
+        """``Policy.top_k_batch`` on 256 positions of games against ``top_k`` on one after the other, encoding and all; how many times as
+        long a position takes in 8 views, and on 9×9; and what share of the rate of a plain matrix product, in the same number format
+        on the same threads, the network's arithmetic reaches."""
         import torch
 
         from gopolicy import policy, weights
+        from gopolicy.board import Board
 
         player = policy.load(self.args.weights or "default", device="cpu")
         rng = np.random.default_rng(5)
@@ -370,6 +372,8 @@ class Bench:
         boards = [record.position(int(rng.integers(1, len(record.moves) + 1))) for record in records]
         together = rate(lambda: len(player.top_k_batch(boards)), 4, time.perf_counter)
         alone = rate(lambda: sum(len([player.top_k(board)]) for board in boards), 2, time.perf_counter)
+        views = rate(lambda: sum(len([player.top_k(board, symmetries=8)]) for board in boards[:32]), 2, time.perf_counter)
+        small = rate(lambda: sum(len([player.top_k(Board(9))]) for _ in boards), 2, time.perf_counter)
         one, two = torch.randn(2, 2048, 2048).to(player.number)
 
         def multiply() -> int:
@@ -389,6 +393,8 @@ class Bench:
             "batch_positions_per_second": round(together),
             "single_positions_per_second": round(alone),
             "times_single": round(together / alone, 2),
+            "8_views_times_as_long": round(alone / views, 2),
+            "9x9_times_as_long": round(alone / small, 2),
             "share_of_matrix_rate": round(rate(forward, 4, time.perf_counter) / matrix_rate, 2),
         }
 
