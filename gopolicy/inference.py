@@ -88,8 +88,10 @@ class _Operands:
 
     Which layout it wants depends on how boards, lines and blocks of filters divide among torch's threads: on two of them 192 filters go
     in blocks of 48 for one board and of 64 for more. Weights in another one are laid out anew at every call, which can take longer
-    than the convolution. From one board a thread on it is the same for any number.
+    than the convolution. With ``EVEN`` boards a thread they divide well however many more there are, and the layout stays.
     """
+
+    EVEN = 4
 
     def __init__(self, lay_out: Callable[[int, int], Any], *rest: Any) -> None:
         self.lay_out, self.rest = lay_out, rest
@@ -98,7 +100,7 @@ class _Operands:
     def __call__(self, planes: Tensor) -> tuple[Any, ...]:
         """For boards as many and as large as those of planes (B, P, N, N), which need not be the convolution's own input."""
         threads = torch.get_num_threads()
-        boards, size = max(1, min(len(planes), threads)), planes.shape[-1]
+        boards, size = max(1, min(len(planes), self.EVEN * threads)), planes.shape[-1]
         key = boards, size, threads
         if key not in self.laid_out:
             self.laid_out[key] = self.lay_out(boards, size)
@@ -273,13 +275,12 @@ class _Winograd(_Packed):
         assert isinstance(layer, Layer)
         if layer is self.network.first:
             return super()._pack(layer)
-        weight, k = layer.conv.weight, layer.conv.out_channels
-        groups = self.AROUND**2
+        weight, k, groups = layer.conv.weight, layer.conv.out_channels, self.AROUND**2
         transformed = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, weight.double())  # (6, 6, k, k)
         transformed = transformed.reshape(groups * k, k, 1, 1).to(weight.dtype)
         tiles = -(-self.network.config.size // self.TILE)
         laid_out = _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1])
-        return _Operands(lambda boards, size: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # for any boards the same
+        return _Operands(lambda boards, size: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # one for all: four times as large
 
     def __call__(self, planes: Tensor) -> Tensor:
         return in_parts(self._some, planes, self.BOARDS)
