@@ -61,8 +61,8 @@ class Refused(NamedTuple):
 Item = Member | Refused
 
 
-def members(paths: Iterable[Path | str], suffixes: tuple[str, ...] = GAMES) -> Iterator[Item]:
-    """The files with these suffixes (in small or capital letters) in the given files, folders and archives.
+def members(paths: Iterable[Path | str]) -> Iterator[Item]:
+    """The files with a suffix of ``GAMES`` (in small or capital letters) in the given files, folders and archives.
 
     The order is that of ``paths``, in folders that of the sorted names, in archives that of their members. A file that is
     named in ``paths`` itself is taken whatever its suffix. Links inside a folder are not followed, and an archive inside
@@ -70,7 +70,7 @@ def members(paths: Iterable[Path | str], suffixes: tuple[str, ...] = GAMES) -> I
     """
     roots = [Path(path) for path in paths]
     check(roots)
-    return _walk(roots, suffixes)
+    return _walk(roots)
 
 
 def check(roots: Iterable[Path]) -> None:
@@ -80,10 +80,10 @@ def check(roots: Iterable[Path]) -> None:
             raise GamesError(f"there is no file or folder {root}")
 
 
-def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _walk(roots: list[Path]) -> Iterator[Item]:
     for root in roots:
         if not root.is_dir():
-            yield from _file(root, (*suffixes, ""))
+            yield from _file(root)
             continue
         failed: list[OSError] = []
         for folder, folders, names in os.walk(root, onerror=failed.append):
@@ -92,14 +92,14 @@ def _walk(roots: list[Path], suffixes: tuple[str, ...]) -> Iterator[Item]:
                 if Path(folder, name).is_symlink():
                     yield Refused(shown(str(Path(folder, name))), _LINK)
             for name in sorted(names):
-                if _has_suffix(name, suffixes + _ARCHIVES + _UNREAD):
-                    yield from _file(Path(folder, name), suffixes, inside=True)
+                if _is_game(name) or _is_archive(name):
+                    yield from _file(Path(folder, name), inside=True)
         for error in failed:
             yield Refused(shown(str(error.filename)), f"the folder cannot be read: {error.strerror}")
 
 
-def _file(path: Path, suffixes: tuple[str, ...], inside: bool = False) -> Iterator[Item]:
-    """What one file holds. ``inside`` a folder, links are refused."""
+def _file(path: Path, inside: bool = False) -> Iterator[Item]:
+    """What one file holds. ``inside`` a folder, links are refused, and what is packed alone has to be a game by its suffix."""
     label = shown(str(path))
     try:
         status = path.lstat() if inside else path.stat()
@@ -107,29 +107,29 @@ def _file(path: Path, suffixes: tuple[str, ...], inside: bool = False) -> Iterat
             yield Refused(label, _LINK if stat.S_ISLNK(status.st_mode) else "it is no ordinary file")
             return
         with path.open("rb") as file:
-            yield from _content(file, label, suffixes)
+            yield from _content(file, label, inside)
     except Exception as error:  # unpackers raise every kind of error over damaged data; the walk must go on
         yield Refused(label, _why(error))
 
 
-def _content(file: io.BufferedReader, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item]:
     """What an opened file holds; its first bytes tell its kind."""
     magic = file.read(512)
     file.seek(0)
     most = UNPACKED * os.fstat(file.fileno()).st_size + SPARE
     if magic.startswith(b"\x1f\x8b"):
-        yield from _packed(_Bounded(gzip.GzipFile(fileobj=file), most), label, suffixes)
+        yield from _packed(_Bounded(gzip.GzipFile(fileobj=file), most), label, inside)
     elif magic.startswith(b"BZh"):
-        yield from _packed(_Bounded(bz2.BZ2File(file), most), label, suffixes)
+        yield from _packed(_Bounded(bz2.BZ2File(file), most), label, inside)
     elif magic.startswith(b"\xfd7zXZ\0"):
-        yield from _packed(_Bounded(_XzFile(file), most), label, suffixes)
+        yield from _packed(_Bounded(_XzFile(file), most), label, inside)
     elif magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _zip(file, label, suffixes, most)
+        yield from _zip(file, label, most)
     elif magic.startswith(b"7z\xbc\xaf\x27\x1c"):
-        yield from _sevenzip(file, label, suffixes, most)
+        yield from _sevenzip(file, label, most)
     elif _is_tar(magic):
-        yield from _tar(_Metered(file), label, suffixes)
-    elif _has_suffix(label, suffixes) and not _is_archive(label):
+        yield from _tar(_Metered(file), label)
+    elif not _is_archive(label):
         yield _member(label, file.read(MEMBER_LIMIT + 1))
     else:
         read = ", ".join(kind for kind in _ARCHIVES if not kind.startswith(".t") or kind == ".tar")
@@ -156,14 +156,14 @@ class _Bounded:
         return data
 
 
-def _packed(stream: _Stream, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _packed(stream: _Stream, label: str, inside: bool) -> Iterator[Item]:
     """A compressed tar, or a single compressed file."""
     head = _read(stream, 512)
     if _is_tar(head):
-        yield from _tar(_Metered(stream, head), label, suffixes)
+        yield from _tar(_Metered(stream, head), label)
         return
     name = label.rpartition(".")[0]
-    if _has_suffix(name, suffixes) or "." not in name.rpartition("/")[2]:
+    if _is_game(name) or not inside or "." not in name.rpartition("/")[2]:
         yield _member(name, head + _read(stream, MEMBER_LIMIT + 1 - len(head)))
     elif name.lower().endswith(".tar"):
         yield Refused(label, "there is no tar in it")
@@ -188,9 +188,8 @@ def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
     return base.lower().endswith(suffixes) and not base.startswith("._")  # "._game.sgf": what macOS puts beside files
 
 
-def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a member of an archive is to be read; "" in the suffixes was for the archive itself."""
-    return _has_suffix(name, tuple(suffix for suffix in suffixes if suffix))
+def _is_game(name: str) -> bool:
+    return _has_suffix(name, GAMES)
 
 
 def _is_archive(name: str) -> bool:
@@ -261,7 +260,7 @@ class _Metered:
         return data
 
 
-def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[Item]:
+def _tar(stream: _Metered, label: str) -> Iterator[Item]:
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:  # type: ignore[call-overload]
         while True:
             stream.left = HEADER_LIMIT + max(0, tar.offset - tar.fileobj.tell())  # with the data that were passed over
@@ -271,7 +270,7 @@ def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[It
                     pass
                 return
             tar.members.clear()  # else 100,000 headers pile up
-            if header.issparse() and _is_wanted(header.name, suffixes):
+            if header.issparse() and _is_game(header.name):
                 yield Refused(f"{label}/{shown(header.name)}", "it is a sparse file")
             if not header.isreg() or header.issparse():
                 continue
@@ -279,7 +278,7 @@ def _tar(stream: _Metered, label: str, suffixes: tuple[str, ...]) -> Iterator[It
             file = tar.extractfile(header)
             assert file is not None  # it is a regular file
             name = f"{label}/{shown(header.name)}"
-            if _is_wanted(name, suffixes):
+            if _is_game(name):
                 yield _member(name, file.read(MEMBER_LIMIT + 1))
             elif _is_archive(name):
                 yield Refused(name, _INSIDE)
@@ -318,7 +317,7 @@ class _XzFile:
 # --------------------------------------------------------------------------------------------------------------- zip
 
 
-def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: int) -> Iterator[Item]:
+def _zip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = f"{label}/{shown(info.filename)}"
@@ -327,7 +326,7 @@ def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: i
                 continue
             if _is_archive(name):
                 yield Refused(name, _INSIDE)
-            elif _is_wanted(name, suffixes):
+            elif _is_game(name):
                 try:
                     with archive.open(info) as member:
                         data = member.read(MEMBER_LIMIT + 1)
@@ -344,7 +343,7 @@ def _zip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: i
 # ---------------------------------------------------------------------------------------------------------------- 7z
 
 
-def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], most: int) -> Iterator[Item]:
+def _sevenzip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
     """The members of a 7z archive.
 
     py7zr pushes what it unpacks into an object it asks a factory for; a solid archive can only be unpacked in one go. So
@@ -361,7 +360,7 @@ def _sevenzip(file: io.BufferedReader, label: str, suffixes: tuple[str, ...], mo
                 continue
             if _is_archive(name):
                 yield Refused(f"{label}/{shown(name)}", _INSIDE)
-            elif _is_wanted(name, suffixes):
+            elif _is_game(name):
                 if path.is_absolute() or ".." in path.parts or (os.name == "nt" and ":" in name):
                     yield Refused(f"{label}/{shown(name)}", "its name points out of the archive")
                 elif entry.uncompressed > MEMBER_LIMIT:
