@@ -199,29 +199,28 @@ def encode_samples(
     plies: npt.NDArray[np.int64],
     symmetries: npt.NDArray[np.int64],
     planes: str,
-    size: int = SIZE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Planes (B, P, N, N) uint8 (int8 for ``stones1``) and targets (B,) int64 of positions before the moves ``plies`` of ``games``.
+    """Planes (B, P, 19, 19) uint8 (int8 for ``stones1``) and targets (B,) int64 of positions before the moves ``plies`` of ``games``.
 
     Every move asked for is a stone. Raises GamesError where the packed moves break the rules.
     """
     chosen = plane_set(planes)
-    out = np.empty((len(games), chosen.planes * size * size), dtype=np.uint8)
+    out = np.empty((len(games), chosen.planes * SIZE * SIZE), dtype=np.uint8)
     targets = np.empty(len(games), dtype=np.int64)
     space = workspace()
     bad = fill(
         space.state, space.journal, space.reader, space.tracker, packed.moves, packed.move_start, packed.setup, packed.setup_start,
-        games, plies, symmetries, symmetry.tables(size), out, targets,
+        games, plies, symmetries, symmetry.tables(SIZE), out, targets,
     )  # fmt: skip
     if bad >= 0:
         raise GamesError(f"game {bad} of the packed set breaks the rules of Go: pack the games again")
-    return torch.from_numpy(out.view(chosen.dtype).reshape(len(games), chosen.planes, size, size)), torch.from_numpy(targets)
+    return torch.from_numpy(out.view(chosen.dtype).reshape(len(games), chosen.planes, SIZE, SIZE)), torch.from_numpy(targets)
 
 
-def playable(packed: PackedGames, split: str, size: int = SIZE) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The games of a split that have positions on boards of that size, and how many each has."""
+def playable(packed: PackedGames, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The games of a split that have positions on 19×19, and how many each has."""
     games = packed.indices(split)
-    games = games[packed.facts["size"][games] == size]
+    games = games[packed.facts["size"][games] == SIZE]
     counts = np.empty(len(games), dtype=np.int64)
     count_stones(packed.moves, packed.move_start, games, counts)
     return games[counts > 0], counts[counts > 0]
@@ -312,6 +311,9 @@ class Batches:
         self._pool.shutdown(cancel_futures=True)
 
 
+Measured = tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]
+
+
 def fixed(
     packed: PackedGames,
     split: str,
@@ -320,45 +322,35 @@ def fixed(
     planes: str = "alphago48",
     seed: int = 1,
     batch_size: int = 256,
-    threads: int = 2,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]]:
+) -> Iterator[Measured]:
     """The positions of whole games, for evaluation: (planes, targets, {"game", "move_number"}), each once, no symmetry.
 
     With ``max_positions`` games are drawn by the seed until they have as many, and the last one is cut.
     """
     games, counts = playable(packed, split)
-    order = np.random.default_rng(seed).permutation(len(games)) if max_positions is not None else np.arange(len(games))
+    if max_positions is not None:
+        order = np.random.default_rng(seed).permutation(len(games))
+        games, counts = games[order], counts[order]
+    ends = np.cumsum(counts)  # where the positions of each game end, all in a row
+    total = int(counts.sum()) if max_positions is None else min(int(counts.sum()), max_positions)
 
-    def batch_indices() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        held: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-        have, left = 0, int(counts.sum()) if max_positions is None else max_positions
-        for g in order:
-            game = games[g]
-            codes = packed.moves[packed.move_start[game] : packed.move_start[game + 1]]
-            plies = np.flatnonzero((codes & 1023) != PASS_CODE)[:left]
-            left -= len(plies)
-            held.append((np.full(len(plies), game), plies))
-            have += len(plies)
-            while have >= batch_size or (left <= 0 and have > 0):
-                together = [np.concatenate([pair[i] for pair in held]) for i in (0, 1)]
-                yield together[0][:batch_size], together[1][:batch_size]
-                held = [(together[0][batch_size:], together[1][batch_size:])]
-                have = len(held[0][0])
-            if left <= 0:
-                return
-        if have:
-            yield np.concatenate([pair[0] for pair in held]), np.concatenate([pair[1] for pair in held])
+    def make(first: int) -> Measured:
+        last = min(first + batch_size, total)
+        samples = []
+        for i in range(np.searchsorted(ends, first, side="right"), np.searchsorted(ends, last) + 1):
+            codes = packed.moves[packed.move_start[games[i]] : packed.move_start[games[i] + 1]]
+            begin = ends[i] - counts[i]
+            plies = np.flatnonzero((codes & 1023) != PASS_CODE)[max(first - begin, 0) : last - begin]
+            samples.append((np.full(len(plies), games[i]), plies))
+        game, ply = (np.concatenate(column) for column in zip(*samples, strict=True))
+        planes_, targets = encode_samples(packed, game, ply, np.zeros(len(game), dtype=np.int64), planes)
+        return planes_, targets, {"game": game, "move_number": ply + 1}
 
-    def make(
-        game: npt.NDArray[np.int64], plies: npt.NDArray[np.int64]
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]:
-        return (*encode_samples(packed, game, plies, np.zeros(len(game), dtype=np.int64), planes), {"game": game, "move_number": plies + 1})
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="fixed") as pool:
-        ahead: deque[Future[tuple[torch.Tensor, torch.Tensor, dict[str, npt.NDArray[np.int64]]]]] = deque()
-        for game, plies in batch_indices():
-            ahead.append(pool.submit(make, game, plies))
-            if len(ahead) > 2 * threads:
+    with ThreadPoolExecutor(2, thread_name_prefix="fixed") as pool:
+        ahead: deque[Future[Measured]] = deque()
+        for first in range(0, total, batch_size):
+            ahead.append(pool.submit(make, first))
+            if len(ahead) > 4:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
