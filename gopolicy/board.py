@@ -483,25 +483,25 @@ def masks(state: Any, journal: Any, colour: Any, legal: Any, sensible: Any) -> N
         sensible[point_of(state, journal.eyes[i])] = 0
 
 
-@compiled(int64(State, Journal, int64, int16[::1], int8[::1], int64, int64), apart=True)
-def replay(state: Any, journal: Any, size: Any, points: Any, colours: Any, begin: Any, end: Any) -> Any:
-    """Plays the turns [begin, end) on the state as it is (begin 0: on the empty board of that size).
+@compiled(int64(State, Journal, int64, int16[::1], int8[::1]), apart=True)
+def replay(state: Any, journal: Any, size: Any, points: Any, colours: Any) -> Any:
+    """Plays turns on the empty board of that size, or with size 0 on the state as it is.
 
-    Returns the index of the first illegal one, with all before it played, or ``end``.
+    Returns the index of the first illegal one, with all before it played, or how many there are.
     """
-    if begin == 0:
+    if size > 0:
         clear(state, size)
-    for i in range(begin, end):
+    for i in range(len(points)):
         point = int64(points[i])
         cell = 0
         if point != PASS:
-            if point < 0 or point >= size * size:
+            if point < 0 or point >= state.size * state.size:
                 return i
             cell = cell_of(state, point)
             if not is_legal(state, cell, colours[i]):
                 return i
         advance(state, journal, cell, colours[i])
-    return end
+    return len(points)
 
 
 def new_journal() -> Any:
@@ -510,7 +510,7 @@ def new_journal() -> Any:
 
 def new_state(size: int) -> Any:
     state = np.zeros(1, dtype=STATE)[0]
-    clear(state, check_size(size))
+    clear(state, size)
     return state
 
 
@@ -523,17 +523,9 @@ def first_illegal(size: int, setup: Sequence[tuple[int, int]], moves: Sequence[t
     board = Board(size, superko=False)
     if setup:
         board.set_up(setup)
-    count = len(moves)
-    pairs = np.array(moves, dtype=np.int16).reshape(count, 2)
-    points, colours = np.ascontiguousarray(pairs[:, 1]), pairs[:, 0].astype(np.int8)
-    state, journal = board.state, board.journal
-    if not setup:
-        end = int(replay(state, journal, size, points, colours, 0, count))
-    else:
-        # begin > 0 keeps the stones that lie: the arrays get one turn more in front.
-        points, colours = np.append(np.int16(PASS), points), np.append(np.int8(BLACK), colours)
-        end = int(replay(state, journal, size, points, colours, 1, count + 1)) - 1
-    return -1 if end == count else end
+    pairs = np.array(moves, dtype=np.int16).reshape(-1, 2)
+    end = int(replay(board.state, board.journal, 0, np.ascontiguousarray(pairs[:, 1]), pairs[:, 0].astype(np.int8)))
+    return -1 if end == len(moves) else end
 
 
 Move = str | SupportsIndex | tuple[SupportsIndex, SupportsIndex]
@@ -722,15 +714,14 @@ class Board:
         cells: npt.NDArray[np.int8] = self.state["colour"][size + 1 : (size + 1) * (size + 1)]
         return cells.reshape(size, size + 1)[:, :size].copy()
 
-    def __copy__(self) -> Board:
-        return self.copy()
-
     def copy(self) -> Board:
         other = object.__new__(type(self))
         other.superko, other.to_play, other.moves = self.superko, self.to_play, list(self.moves)
         other.state, other.journal = self.state.copy(), new_journal()
         other._start, other._seen = self._start.copy(), list(self._seen)
         return other
+
+    __copy__ = copy
 
     def __str__(self) -> str:
         size = self.size

@@ -24,10 +24,9 @@ The same corners of a 19×19 board in every form:
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
-from gopolicy.errors import GoPolicyError, whole_number
+from gopolicy.errors import GoPolicyError, as_index, whole_number
 
 EMPTY, BLACK, WHITE = 0, 1, -1
 PASS = -1
@@ -44,10 +43,7 @@ def check_size(size: int) -> int:
 
 def check_colour(colour: Any) -> int:
     """Returns ``BLACK`` or ``WHITE``, as a plain int; raises GoPolicyError for anything else, so that no kernel meets another number."""
-    try:
-        number = operator.index(colour)
-    except TypeError:
-        number = None
+    number = as_index(colour)
     if number not in (BLACK, WHITE):
         raise GoPolicyError(f"{colour!r} is no colour: BLACK is {BLACK} and WHITE is {WHITE}")
     return number

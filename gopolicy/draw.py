@@ -83,9 +83,7 @@ def shows(stream: TextIO) -> tuple[bool, bool]:
     return colours, discs
 
 
-def board_text(
-    board: Board, candidates: Sequence[Candidate] = (), last: bool = True, colour: bool | None = None, unicode: bool | None = None
-) -> str:
+def board_text(board: Board, candidates: Sequence[Candidate] = (), colour: bool | None = None, unicode: bool | None = None) -> str:
     """The board as lines of text, with coordinates on all sides and what is worth knowing beside it.
 
     Black is ``X`` and White ``O`` (discs with ``unicode``), hoshi are ``+``, the last move stands in parentheses. The candidates are
@@ -97,7 +95,7 @@ def board_text(
     colour = can_colour if colour is None else colour
     unicode = can_discs if unicode is None else unicode
     letters = {point_from_gtp(candidate.move, size): letter for letter, candidate in zip(LETTERS, candidates, strict=False)}
-    lines = _grid(board, letters, board.last_move if last else None, colour, unicode)
+    lines = _grid(board, letters, colour, unicode)
     for i, text in enumerate(_side(board, candidates, colour, unicode)):
         if i < size:
             # Lines in colour are of one width; escape sequences would spoil the counting.
@@ -107,8 +105,8 @@ def board_text(
     return "\n".join(lines)
 
 
-def _grid(board: Board, letters: dict[int, str], last: int | None, colour: bool, unicode: bool) -> list[str]:
-    size = board.size
+def _grid(board: Board, letters: dict[int, str], colour: bool, unicode: bool) -> list[str]:
+    size, last = board.size, board.last_move
     # In colour both are the full disc: the ring is drawn for terminals that have no colours.
     stones = (_DISCS | ({WHITE: "●"} if colour else {})) if unicode else _ASCII
     stars = set(star_points(size))

@@ -76,7 +76,7 @@ class Bench:
         arrays = [(np.array([p for _, p in moves], dtype=np.int16), np.array([c for c, _ in moves], dtype=np.int8)) for moves in lists]
 
         def ours() -> int:
-            return sum(int(board.replay(state, journal, 19, points, colours, 0, len(points))) for points, colours in arrays * 3)
+            return sum(int(board.replay(state, journal, 19, points, colours)) for points, colours in arrays * 3)
 
         def peer() -> int:
             count = 0

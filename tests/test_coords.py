@@ -93,7 +93,7 @@ def test_numbers_of_numpy_count_as_they_should() -> None:
 
 def test_colours() -> None:
     assert [colour_name(colour) for colour in (BLACK, WHITE, np.int8(1), np.int8(-1))] == ["black", "white"] * 2
-    for wrong in (0, 2, -2, 1.0, "black", None):
+    for wrong in (0, 2, -2, 1.0, True, "black", None):
         with pytest.raises(GoPolicyError, match="is no colour: BLACK is 1 and WHITE is -1"):
             check_colour(wrong)
 

@@ -50,10 +50,10 @@ def test_a_board_with_candidates():
 
 def test_a_small_board_with_more_to_say_than_lines():
     board = board_of(2, "A1", "B2", "A2", "B1")
-    assert draw.board_text(board, [Candidate("A1", 1.0)], last=False, colour=False, unicode=False).split("\n") == [
+    assert draw.board_text(board, [Candidate("A1", 1.0)], colour=False, unicode=False).split("\n") == [
         "   A B",
         " 2 . O 2   Black (X) to play move 5",
-        " 1 a O 1   last move: white B1",
+        " 1 a(O)1   last move: white B1",
         "   A B",
         "   captured: 0 by black, 2 by white",
         "   a  A1   100.0 %",
@@ -104,7 +104,7 @@ def test_every_style_shows_the_same(size):
 
 
 def test_stones_in_colour_have_their_own():
-    row = draw.board_text(board_of(3, "A1", "C1"), last=False, colour=True, unicode=True).split("\n")[3]
+    row = draw.board_text(board_of(3, "A1", "C1"), colour=True, unicode=True).split("\n")[3]
     assert re.findall(r"\033\[38;5;(\d+)m●", row) == ["16", "231"]
 
 
