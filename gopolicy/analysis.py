@@ -85,8 +85,8 @@ class Scorer(Protocol):
         """Whether the player has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         ...
 
-    def winrate(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> float | None:
-        """How likely Black wins, 0 to 1; None where that is not known. Raises Interrupted soon after ``stop()`` says so."""
+    def winrate(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> float:
+        """How likely Black wins, 0 to 1. Raises Interrupted soon after ``stop()`` says so."""
         ...
 
 
@@ -346,8 +346,7 @@ class Analysis:
         Raises Interrupted, and changes nothing, where ``stop()`` says so before the winrate is known; all moves stay where it does later.
         """
         komi, scoring = rules.komi(self.board, komi), rules.scoring.lower()
-        winrate = scorer.winrate(self.board, komi, scoring, stop)
-        self.black_winrate = 0.5 if winrate is None else winrate
+        self.black_winrate = scorer.winrate(self.board, komi, scoring, stop)
         self.black_lead = scorer.expected_lead(self.board, komi, scoring)
         self.scorer = scorer
         worth = scorer.worth_playing(self.board, self.probs, komi, scoring, stop).ravel()
@@ -521,7 +520,9 @@ class Analyst:
         if action not in ("terminate", "terminate_all"):
             raise QueryError("action is query_version, clear_cache, terminate or terminate_all", "action")
         turns = _whole_numbers(query, "turnNumbers", 0, None)
-        only = _text(query, "terminateId") if action == "terminate" else None
+        only = query.get("terminateId") if action == "terminate" else None
+        if action == "terminate" and not isinstance(only, str):
+            raise QueryError("terminateId is a string", "terminateId")
         jobs = [*self._jobs, *([self._at_work] if self._at_work else [])]
         ended = [job for job in jobs if (only is None or job[3].id == only) and (turns is None or job[2] in turns)]
         numbers = {job[1] for job in ended}
@@ -743,13 +744,6 @@ def _point(told: object, size: int, name: str) -> int:
         return point_from_gtp(text, size)
     except GoPolicyError:
         raise QueryError(f"{str(told)[:20]!r} is no point of a {size}x{size} board", name) from None
-
-
-def _text(query: Mapping[str, Any], name: str) -> str:
-    told = query.get(name)
-    if not isinstance(told, str):
-        raise QueryError(f"{name} is a string", name)
-    return told
 
 
 def _flag(query: Mapping[str, Any], name: str) -> bool:

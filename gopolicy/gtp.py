@@ -30,7 +30,7 @@ from gopolicy import __version__
 from gopolicy.analysis import COLOURS, MAX_CANDIDATES, NAMED_RULES, Analysis, Mover, Restriction, Scorer, Wanted, as_seen, rules_from
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, SgfError
-from gopolicy.process import Lines, Loading, add_policy_arguments, checked, claim_stdout, explain, load_policy, load_scorer, say
+from gopolicy.process import Lines, Loading, add_policy_arguments, checked, explain, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gopolicy.board import Board
-
-__all__ = ["Engine", "GtpError", "Loading", "add_arguments", "claim_stdout", "run", "serve"]
 
 # A tab is a blank; every other control character is dropped (specification, 2.2 and 3.1).
 _CONTROL = dict.fromkeys((*range(32), 127)) | {ord("\t"): " "}
@@ -554,9 +552,8 @@ class Engine:
         is all, but that it waits for the playouts where it is to tell the ownership.
         """
         asked = self._asked(arguments)
-        return self._reports(self._analysis(asked), asked, line, patient=bool(asked.switches & _OWNERSHIP) and not self.quiet(0.0))
-
-    def _reports(self, analysis: Analysis, asked: _Asked, line: Callable[[Analysis, _Asked], str], patient: bool) -> Iterator[str]:
+        analysis = self._analysis(asked)
+        patient = bool(asked.switches & _OWNERSHIP) and not self.quiet(0.0)
         if not patient:
             yield line(analysis, asked)
         if self.scorer is not None:
@@ -627,8 +624,7 @@ class Engine:
         if self.scorer is not None:
             scorer, komi, rules = self.scorer(), self.rules.komi(board, self.komi), self.rules.scoring.lower()
             with suppress(Interrupted):  # no time: not known
-                black = scorer.winrate(board, komi, rules, self._out_of_time(board.to_play))
-                white = 0.5 if black is None else 1 - black
+                white = 1 - scorer.winrate(board, komi, rules, self._out_of_time(board.to_play))
                 lead, owners = 0.0 - scorer.expected_lead(board, komi, rules), 0.0 - scorer.ownership(board)
         value = f"whiteWin {white:.6f}\nwhiteLoss {1 - white:.6f}\nnoResult 0.000000\nwhiteLead {lead:.3f}\nwhiteScoreSelfplay {lead:.3f}"
         ownership = "\n".join(" ".join(f"{share:.7f}" for share in row) for row in owners.tolist())
@@ -855,7 +851,7 @@ def max_fixed_handicap(size: int) -> int:
 
 
 def fixed_handicap(size: int, count: int) -> list[int]:
-    """The places of 2 to ``max_fixed_handicap`` stones (specification, 4.1.1)."""
+    """The places of so many stones, up to ``max_fixed_handicap`` (specification, 4.1.1)."""
     low = 2 if size < 13 else 3
     near, middle, far = low, size // 2, size - 1 - low  # rows from the bottom, columns from the left
     corners = [(near, near), (far, far), (far, near), (near, far)]  # row, column
@@ -867,13 +863,9 @@ def fixed_handicap(size: int, count: int) -> list[int]:
 
 def free_handicap(size: int, count: int) -> list[int]:
     """So many places, up to all points but one: the fixed ones first, then always the point with most room around it."""
-    points = fixed_handicap(size, min(count, max_fixed_handicap(size))) if max_fixed_handicap(size) else []
-
-    def room_at_edge(point: int) -> int:
-        row, column = divmod(point, size)
-        return (min(row, column, size - 1 - row, size - 1 - column) + 1) ** 2
-
-    room = [room_at_edge(point) for point in range(size * size)]  # squared distance to the next stone, or to beyond the edge
+    points = fixed_handicap(size, min(count, max_fixed_handicap(size)))
+    # Of each point the squared distance to the next stone, or to beyond the edge.
+    room = [(min(row, column, size - 1 - row, size - 1 - column) + 1) ** 2 for row in range(size) for column in range(size)]
 
     def take(point: int) -> None:
         row, column = divmod(point, size)

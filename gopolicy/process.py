@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import queue
 import sys
@@ -137,19 +138,16 @@ def load_policy(args: argparse.Namespace) -> Policy:
 
 def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Callable[[], PlayoutScorer]:
     """What judges positions, loaded when it is first asked: the package's network for ``playouts``, or ``policy`` where there is none."""
-    loaded: list[PlayoutScorer] = []
 
+    @functools.cache
     def scorer() -> PlayoutScorer:
-        if not loaded:
-            from gopolicy import weights
-            from gopolicy.policy import load, quickest
-            from gopolicy.scoring import PlayoutScorer
+        from gopolicy import weights
+        from gopolicy.policy import load, quickest
+        from gopolicy.scoring import PlayoutScorer
 
-            if "playouts" in weights.packaged():  # hundreds of moves that are drawn: there speed is worth more than the last hundredth
-                loaded.append(PlayoutScorer(load("playouts", device=args.device, threads=args.threads, precision=quickest(args.device))))
-            else:
-                loaded.append(PlayoutScorer(policy()))
-        return loaded[0]
+        if "playouts" in weights.packaged():  # hundreds of moves that are drawn: there speed is worth more than the last hundredth
+            return PlayoutScorer(load("playouts", device=args.device, threads=args.threads, precision=quickest(args.device)))
+        return PlayoutScorer(policy())
 
     return scorer
 

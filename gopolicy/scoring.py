@@ -373,13 +373,12 @@ def count_all(states: Any, proof: Any, owners: Any) -> None:
     for k in range(len(states)):
         state = states[k]
         prove(state, proof)
-        for cell in range(state.stride, (state.size + 1) * state.stride):
-            if state.colour[cell] == BLACK or state.colour[cell] == WHITE:
-                owners[k, point_of(state, cell)] = state.colour[cell]
-        # Regions of empty points.
         first, end = state.stride, (state.size + 1) * state.stride
         for cell in range(first, end):
             proof.region[cell] = -1
+            if state.colour[cell] == BLACK or state.colour[cell] == WHITE:
+                owners[k, point_of(state, cell)] = state.colour[cell]
+        # Regions of empty points.
         for start in range(first, end):
             if state.colour[start] != EMPTY or proof.region[start] >= 0:
                 continue
@@ -727,11 +726,10 @@ def worth_playing(
     probs: npt.NDArray[np.float32] | None = None,
     komi: float | None = None,
     rules: Rules = "area",
-    colour: int | None = None,
     playouts: int = GLANCE,
     known: Ends | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """(N, N) bool: the moves of ``colour`` (by default the player to move) that may still gain something; where there is none, pass.
+    """(N, N) bool: the moves of the player to move that may still gain something; where there is none, pass.
 
     ``probs`` (N, N) are those of the player's moves, by default the policy's. As long as the end is not near all legal moves count that
     fill no own true eye and are in nobody's proven territory. The end is near when the board is full enough or the opponent has just
@@ -742,17 +740,15 @@ def worth_playing(
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
     quite sure about is worth playing then. ``known`` as in ``judge``.
     """
-    colour = check_colour(board.to_play if colour is None else colour)
+    colour = check_colour(board.to_play)
     owned, _ = proven(board)
-    moves: npt.NDArray[np.bool_] = board.sensible_mask(colour) & (owned == EMPTY)
+    moves: npt.NDArray[np.bool_] = board.sensible_mask() & (owned == EMPTY)
     stones = board.stones()
     passed = board.moves[-1:] == [(-colour, PASS)]
     if not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size):
         return moves
     if probs is None:
-        seen = board.copy()
-        seen.to_play = colour
-        logs = policy.log_probabilities(torch.from_numpy(encode(seen, policy.planes)[None])).float().cpu().numpy()
+        logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
         probs = np.exp(logs).reshape(stones.shape)
 
     def may_turn(judgement: Judgement) -> bool:
@@ -787,28 +783,19 @@ def worth_playing(
     return moves & judgement.doubtful(SETTLED_BORDER) if may_turn(judgement) else unsettled
 
 
-def is_lost(
-    policy: Thinker,
-    board: Board,
-    komi: float,
-    *,
-    rules: Rules = "area",
-    colour: int | None = None,
-    playouts: int = GLANCE,
-    known: Ends | None = None,
-) -> bool:
-    """Whether ``colour`` (by default the player to move) has lost beyond doubt: all playouts, and by ``HOPELESS`` of the board on average.
+def is_lost(policy: Thinker, board: Board, komi: float, *, rules: Rules = "area", known: Ends | None = None) -> bool:
+    """Whether the player to move has lost beyond doubt: all ``GLANCE`` playouts, and by ``HOPELESS`` of the board on average.
 
     Never before there are as many moves, or stones set up, as a quarter of the board has points. ``known`` as in ``judge``.
     """
-    colour = check_colour(board.to_play if colour is None else colour)
+    colour = check_colour(board.to_play)
     points = board.size**2
     if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False
     needed = komi + _more_by_area(board.stones(), board.captures, rules)
     played: Ends = [] if known is None else known
-    for count in range(4, playouts + 4, 4):  # most positions are not lost: a few playouts show it
-        ends = _first_ends(policy, board, min(count, playouts), played)
+    for count in range(4, GLANCE + 1, 4):  # most positions are not lost: a few playouts show it
+        ends = _first_ends(policy, board, count, played)
         lost = colour * (needed - ends.sum(axis=(1, 2), dtype=np.int64))
         if lost.min() <= 0:
             return False

@@ -26,6 +26,7 @@ from gopolicy.errors import Interrupted, WeightsError
 from gopolicy.features import encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.policy import Policy
+from gopolicy.process import Loading
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -1155,7 +1156,7 @@ def test_loading_is_waited_for_only_where_it_is_needed(capsys):
         assert go.wait(60)
         return policy
 
-    engine = gtp.Engine(gtp.Loading(load))
+    engine = gtp.Engine(Loading(load))
     assert {reply[0] for reply in tell(engine, "name", "list_commands", "boardsize 19", "play b d4", "showboard", "undo", "quit")} == {"="}
     threading.Timer(0.05, go.set).start()
     assert tell(engine, "genmove b") == ["= Q16"]
@@ -1175,7 +1176,7 @@ def test_loading_that_fails_is_said_once(error, text, capsys):
     def load():
         raise error
 
-    engine = gtp.Engine(gtp.Loading(load))
+    engine = gtp.Engine(Loading(load))
     answers = tell(engine, "genmove b", "genmove w", "name")
     assert answers[0].startswith(f"? {text}")
     assert answers[1:] == [answers[0], "= gopolicy"]
@@ -1338,7 +1339,7 @@ def test_stray_prints_do_not_reach_the_client(tmp_path):
     script = tmp_path / "stray.py"
     script.write_text(
         f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from gopolicy.gtp import claim_stdout\n"
+        "from gopolicy.process import claim_stdout\n"
         "answers = claim_stdout()\n"
         "print('stray 1'); sys.__stdout__.write('stray 2\\n'); sys.__stdout__.flush()\n"
         "os.write(1, b'stray 3\\n'); sys.stdout.flush()\n"

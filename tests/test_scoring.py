@@ -605,8 +605,8 @@ def test_a_seki_that_four_stones_would_end(weights: str | None) -> None:
     assert not judgement.dead.any()
     assert np.array_equal(judgement.seki, at(SHARED, "xo"))
     assert (judgement.lead(), judgement.lead(rules="territory")) == (-23, -3)
-    for colour in (BLACK, WHITE):
-        assert not scoring.worth_playing(policy, board, colour=colour).any()
+    for board.to_play in (BLACK, WHITE):
+        assert not scoring.worth_playing(policy, board).any()
 
 
 @pytest.mark.parametrize("weights", [None, "playouts", "default"])
@@ -668,8 +668,9 @@ def test_seki_is_seen() -> None:
     assert judgement.lead(rules="territory") == 2 - 14, "the liberties of a seki are no territory"
     assert [len(chain) for chain in judgement.chains("seki")] == [6, 7]
     assert not judgement.unsettled.any()
-    for colour in (BLACK, WHITE):
-        assert not scoring.worth_playing(Uniform(), board_of(picture), colour=colour).any()
+    board = board_of(picture)
+    for board.to_play in (BLACK, WHITE):
+        assert not scoring.worth_playing(Uniform(), board).any()
 
 
 def gnugo_game(number: int) -> gopolicy.GameRecord:
@@ -870,17 +871,17 @@ def test_a_seki_is_left_alone_by_a_network_certain_of_its_liberty(policy: gopoli
     judgement = scoring.judge(policy, board)
     assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
     assert judgement.lead() == -6
-    for colour in (BLACK, WHITE):
-        assert not scoring.worth_playing(policy, board, colour=colour).any()
+    for board.to_play in (BLACK, WHITE):
+        assert not scoring.worth_playing(policy, board).any()
 
 
 def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
     for board in positions()[:40]:
         owner, _ = scoring.proven(board)
-        for colour in (BLACK, WHITE):
-            worth = scoring.worth_playing(Uniform(), board, colour=colour, playouts=2)
+        for board.to_play in (BLACK, WHITE):
+            worth = scoring.worth_playing(Uniform(), board, playouts=2)
             assert not (worth & (owner != EMPTY)).any()
-            assert not (worth & ~board.sensible_mask(colour)).any()
+            assert not (worth & ~board.sensible_mask()).any()
 
 
 def test_a_game_is_lost_beyond_doubt_or_not() -> None:
@@ -889,16 +890,18 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
     for _ in range(11):
         board.play(PASS)
         board.play(PASS)
-    assert scoring.is_lost(Uniform(), board, 0.5, colour=BLACK)
+    assert scoring.is_lost(Uniform(), board, 0.5)
+    assert not scoring.is_lost(Uniform(), board, -22.5), "lost, but not by much"
+    board.to_play = WHITE
+    assert not scoring.is_lost(Uniform(), board, 0.5)
+    assert scoring.is_lost(Uniform(), board, -80)
+    board.to_play = 2
     with pytest.raises(GoPolicyError, match="2 is no colour"):
-        scoring.is_lost(Uniform(), board, 0.5, colour=2)
-    assert not scoring.is_lost(Uniform(), board, 0.5, colour=WHITE)
-    assert not scoring.is_lost(Uniform(), board, -22.5, colour=BLACK), "lost, but not by much"
-    assert scoring.is_lost(Uniform(), board, -80, colour=WHITE)
-    assert scoring.is_lost(Uniform(), board_of(picture), 0.5, colour=BLACK), "the stones may have been set up"
+        scoring.is_lost(Uniform(), board, 0.5)
+    assert scoring.is_lost(Uniform(), board_of(picture), 0.5), "the stones may have been set up"
     few = Board(9)
     few.setup(white=["C3", "C7", "G3", "G7"])
-    assert not scoring.is_lost(Uniform(), few, 200.5, colour=BLACK), "an opening"
+    assert not scoring.is_lost(Uniform(), few, 200.5), "an opening"
 
 
 def test_by_territory_stones_laid_in_the_own_area_win_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
