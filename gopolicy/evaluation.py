@@ -165,14 +165,9 @@ def summary(answers: Answers, packed: games.PackedGames, split: str, symmetries:
 
 def most_wrong(answers: Answers, count: int) -> list[int]:
     """Indices of the positions whose played move had the lowest probability, lowest first; of each game one at most."""
-    chosen: list[int] = []
-    seen: set[int] = set()
-    for i in np.argsort(-answers.cross_entropy, kind="stable"):
-        if len(chosen) == count:
-            break
-        if int(answers.game[i]) not in seen:
-            seen.add(int(answers.game[i]))
-            chosen.append(int(i))
+    order = np.argsort(-answers.cross_entropy, kind="stable")
+    _, first = np.unique(answers.game[order], return_index=True)
+    chosen: list[int] = order[np.sort(first)[:count]].tolist()
     return chosen
 
 
@@ -182,14 +177,12 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
 
     ``player`` and ``symmetries`` are those that gave the answers.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     for picture in folder.glob("wrong-*.png"):
         if picture.stem.removeprefix("wrong-").isdecimal():
             picture.unlink()
     figure = Figure(figsize=(15, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
     rows = calibration(answers)
     left.plot([0, 100], [0, 100], color="0.6", lw=1, ls="--", label="perfectly calibrated")

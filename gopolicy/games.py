@@ -303,7 +303,7 @@ def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illeg
     return outcomes
 
 
-def _chunks(paths: list[Path], sources: list[str], size: int = 1 << 20) -> Iterator[list[tuple[int, str, bytes | str]]]:
+def _chunks(paths: list[Path], sources: list[str]) -> Iterator[list[tuple[int, str, bytes | str]]]:
     """Members of the archives in lists of about a megabyte."""
     from gopolicy import archives
 
@@ -315,7 +315,7 @@ def _chunks(paths: list[Path], sources: list[str], size: int = 1 << 20) -> Itera
             data = member.data if isinstance(member, archives.Member) else member.reason
             chunk.append((len(sources) - 1, member.name, data))
             held += len(data)
-            if held >= size or len(chunk) >= 500:
+            if held >= 1 << 20 or len(chunk) >= 500:
                 yield chunk
                 chunk, held = [], 0
     if chunk:
@@ -382,12 +382,10 @@ def pack(
     whole_number(processes, "the number of processes", 1)
     roots = [Path(path) for path in paths]
     archives.check(roots)
-    packed_already = False
     for root in roots:
         with suppress(OSError):  # what cannot be read is told of when it is read
-            packed_already = root.is_file() and is_packed(root)
-        if packed_already:
-            raise GamesError(f"{root} is a packed set of games already: name it alone where it is wanted, and archives to be packed")
+            if root.is_file() and is_packed(root):
+                raise GamesError(f"{root} is a packed set of games already: name it alone where it is wanted, and archives to be packed")
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
         why = "it is a folder" if out.is_dir() else "it is no ordinary file" if out.exists() else f"there is no folder {out.parent}"
         raise GamesError(f"{out} cannot be written: {why}")

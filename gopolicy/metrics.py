@@ -77,19 +77,17 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def draw(folder: Path) -> bool:
-    """Draws ``curves.png`` from ``metrics.jsonl``: loss and accuracy of training and validation. False if there is nothing to draw yet."""
+def draw(folder: Path) -> None:
+    """Draws ``curves.png`` from ``metrics.jsonl``: loss and accuracy of training and validation, once there is something to draw."""
     records = read(folder)
     train = [record for record in records if record["kind"] == "train"]
     validation = [record for record in records if record["kind"] == "validation"]
     if not train and not validation:
-        return False
+        return
     # Imported here, and without pyplot: training must not need a screen, nor matplotlib before there is a curve.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2)
     unit, word = (1e6, "millions") if records[-1]["positions"] >= 1e6 else (1e3, "thousands")
     for axis, name, label, scale in ((axes[0], "loss", "cross-entropy (nats)", 1.0), (axes[1], "top1", "moves predicted (%)", 100.0)):
@@ -110,7 +108,6 @@ def draw(folder: Path) -> bool:
         os.replace(temporary, folder / "curves.png")
     finally:
         temporary.unlink(missing_ok=True)
-    return True
 
 
 def _event(*, step: int = 0, tag: str = "", value: float = 0.0, file_version: str = "", restart: bool = False) -> bytes:

@@ -109,9 +109,9 @@ class Layer(nn.Module):
     @torch.no_grad()
     def fold_into(self, plain: Layer) -> None:
         """Writes this layer as it acts in eval mode into ``plain``, a layer of the same shape without normalisation."""
-        if self.norm is None or plain.conv.bias is None:
-            raise UsageError("network: a layer without batch normalisation cannot be folded")
         norm = self.norm
+        assert norm is not None
+        assert plain.conv.bias is not None
         assert norm.running_mean is not None
         assert norm.running_var is not None
         # In float64, so that folding costs no more than the rounding of the result.
@@ -124,8 +124,8 @@ class Layer(nn.Module):
         """The other way round: writes this layer, which has none, into one of the same shape with batch normalisation, so that both are
         the same function in eval mode. The running statistics are those of the layer's inputs ``x``."""
         norm, weight = normalised.norm, self.conv.weight.double()
-        if norm is None or self.conv.bias is None:
-            raise UsageError("network: only a layer without batch normalisation is unfolded, into one that has it")
+        assert norm is not None
+        assert self.conv.bias is not None
         assert norm.running_mean is not None
         assert norm.running_var is not None
         # Normalised, a filter of any length is the same function, but a long one learns slowly: it gets the length of a fresh one.
@@ -156,12 +156,16 @@ class PolicyNetwork(nn.Module):
         if not self.point_bias.is_meta:  # shapes only: drawing numbers there makes torch load its compiler
             self.reset()
 
+    @property
+    def layers(self) -> list[Layer]:
+        """All but the output, in their order."""
+        return [self.first, *(layer for layer in self.tower if isinstance(layer, Layer))]
+
     @torch.no_grad()
     def reset(self) -> None:
         """Fresh weights from torch's random generator: He initialisation, and an output small enough that the first loss is
         about ln(N·N)."""
-        for layer in (self.first, *self.tower):
-            assert isinstance(layer, Layer)
+        for layer in self.layers:
             nn.init.kaiming_normal_(layer.conv.weight, nonlinearity="relu")
             if layer.conv.bias is not None:
                 nn.init.zeros_(layer.conv.bias)
@@ -216,9 +220,7 @@ class PolicyNetwork(nn.Module):
         if config == self.config:
             plain.load_state_dict(self.state_dict())
         else:
-            for old, new in zip((self.first, *self.tower), (plain.first, *plain.tower), strict=True):
-                assert isinstance(old, Layer)
-                assert isinstance(new, Layer)
+            for old, new in zip(self.layers, plain.layers, strict=True):
                 old.fold_into(new)
             plain.output.load_state_dict(self.output.state_dict())
             plain.point_bias.data.copy_(self.point_bias.data)
@@ -236,15 +238,13 @@ class PolicyNetwork(nn.Module):
         with torch.random.fork_rng(devices=[]):
             network = PolicyNetwork(replace(self.config, folded=False)).to(self.point_bias.device).eval()
         inputs: list[Tensor] = []
-        layers = [layer for layer in (self.first, *self.tower) if isinstance(layer, Layer)]
-        hooks = [layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone())) for layer in layers]
+        hooks = [layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone())) for layer in self.layers]
         try:
             self(planes)
         finally:
             for hook in hooks:
                 hook.remove()
-        for old, new, x in zip(layers, (network.first, *network.tower), inputs, strict=True):
-            assert isinstance(new, Layer)
+        for old, new, x in zip(self.layers, network.layers, inputs, strict=True):
             old.unfold_into(new, x)
         network.output.load_state_dict(self.output.state_dict())
         network.point_bias.data.copy_(self.point_bias.data)
@@ -254,18 +254,15 @@ class PolicyNetwork(nn.Module):
         """Trained numbers: all parameters; the running statistics of batch normalisation are not counted."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def multiply_adds(self, size: int | None = None) -> int:
-        """Multiply-adds of the convolutions for one position of a ``size``-line board (its own size if None)."""
-        points = (size or self.config.size) ** 2
-        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        return points * sum(convolution.weight.numel() for convolution in convolutions)
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the convolutions for one position."""
+        return self.config.size**2 * sum(module.weight.numel() for module in self.modules() if isinstance(module, nn.Conv2d))
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """A table of the layers: output shape, weights, multiply-adds per position."""
         config, n = self.config, self.config.size
         rows: list[tuple[str, str, str, int, int]] = [("", f"{config.planes} planes", f"{config.in_planes}×{n}×{n}", 0, 0)]
-        for number, layer in enumerate((self.first, *self.tower), start=1):
-            assert isinstance(layer, Layer)
+        for number, layer in enumerate(self.layers, start=1):
             kernel = layer.conv.kernel_size[0]
             what = f"conv {kernel}×{kernel}, {'batch norm' if layer.norm is not None else 'bias'}"
             if config.kind == "residual" and number > 1 and number % 2 == 1:
@@ -285,6 +282,3 @@ class PolicyNetwork(nn.Module):
         folded = ", batch normalisation folded" if config.folded else ""
         title = f"{config.kind}: {config.filters} filters, {config.layers} layers, board {n}×{n}{folded}"
         return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-    def __str__(self) -> str:
-        return self.describe()

@@ -181,7 +181,6 @@ class _Fault(Exception):
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
-        self.reason = reason
 
 
 class _Game(NamedTuple):
@@ -798,9 +797,9 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
     size = _size(sizes, label)
     stones, moves, late, fault = _moves(game.nodes, size)
     if game.fault:  # what was read before it may be part of it: never cut
-        raise SgfError(f"{label}: {game.fault.reason}", game.fault.kind)
+        raise SgfError(f"{label}: {game.fault}", game.fault.kind)
     if fault and (illegal == "refuse" or not moves or fault.kind == "malformed"):
-        raise SgfError(f"{label}: {fault.reason}", fault.kind)
+        raise SgfError(f"{label}: {fault}", fault.kind)
     if game.moves is not None:
         moves.extend(game.moves)
     if not sizes and len(moves) >= 30 and all(max(divmod(point, size)) < 13 for _, point in moves if point != PASS):
@@ -820,13 +819,13 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         stones.update(dict.fromkeys(points, BLACK))
     setup = tuple([(colour, point) for point, colour in sorted(stones.items()) if colour != EMPTY])
     try:
-        bad = first_illegal(size, setup, moves) if moves or setup else -1
+        legal = first_illegal(size, setup, moves) < 0
     except GoPolicyError as error:
         raise SgfError(f"{label}: {error}", "bad-setup") from error
-    end, fault = _legal_end(size, setup, moves, late, bad)
-    if fault:
-        if illegal == "refuse" or not end:
-            raise SgfError(f"{label}: {fault.reason}", fault.kind)
+    if late or not legal:
+        end, fault = _legal_end(size, setup, moves, late)
+        if fault and (illegal == "refuse" or not end):
+            raise SgfError(f"{label}: {fault}", fault.kind)
         del moves[end:]
 
     if moves:
@@ -961,15 +960,12 @@ def _handicap_points(handicap: int, placed: int, moves: list[Stone], convention:
 
 
 def _legal_end(
-    size: int, setup: tuple[Stone, ...], moves: list[Stone], late: list[tuple[int, dict[int, int]]], bad: int
+    size: int, setup: tuple[Stone, ...], moves: list[Stone], late: list[tuple[int, dict[int, int]]]
 ) -> tuple[int, _Fault | None]:
-    """How many moves stand on the board the players had, and what is wrong after them. ``bad``: the first illegal move.
+    """How many moves stand on the board the players had, and what is wrong after them.
 
     Setup after the first move is harmless where it changes nothing: some programs write captured stones as AE.
     """
-    end = len(moves) if bad < 0 else bad
-    if bad < 0 and not late:
-        return end, None
     board = Board(size, superko=False)
     board.set_up(setup)
     for number, (colour, point) in enumerate(moves):
@@ -980,7 +976,7 @@ def _legal_end(
             board.play(point, colour)
         except IllegalMoveError as error:
             return number, _Fault("illegal-move", str(error))
-    return end, _late_fault(board, late)
+    return len(moves), _late_fault(board, late)
 
 
 def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault | None:

@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -512,7 +513,7 @@ def train(
         model = torch.compile(model)
     parameters = list(network.parameters())
 
-    line = _Line(workers.first)
+    line = _Line()
 
     def finished(elapsed: float) -> bool:
         return 0 < config.steps <= counters.step or elapsed >= config.seconds
@@ -674,12 +675,10 @@ def describe(config: TrainingConfig, facts: dict[str, Any], counters: Counters) 
 class _Line:
     """The progress line: in place on a terminal, elsewhere a line every half minute."""
 
-    def __init__(self, on: bool) -> None:
-        self._on, self._terminal, self._shown, self._length = on, sys.stderr.isatty(), -math.inf, 0
+    def __init__(self) -> None:
+        self._terminal, self._shown, self._length = sys.stderr.isatty(), -math.inf, 0
 
     def show(self, text: str) -> None:
-        if not self._on:
-            return
         if self._terminal:
             sys.stderr.write("\r" + text.ljust(self._length))
             sys.stderr.flush()
@@ -690,9 +689,8 @@ class _Line:
 
     def end(self, text: str) -> None:
         """A line that stays."""
-        if self._on:
-            say(("\r" if self._length else "") + text.ljust(self._length))
-            self._length = 0
+        say(("\r" if self._length else "") + text.ljust(self._length))
+        self._length = 0
 
 
 def _seconds_left(config: TrainingConfig, step: int, elapsed: float, steps_per_second: float) -> float:
@@ -905,18 +903,15 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
             if workers.first:  # the others have read the folder: no process comes here before all have
                 held.enter_context(alone(out, seen))
 
+            validation = functools.partial(
+                fixed, games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
+            )
             measured = bool(playable(games, "validation")[1].any())
             if not measured and workers.first:
                 say(
                     f"none of the {len(games):,} games in {source} is in the validation split, which gets 3 % of them: "
                     "what this run learns is not measured on games that it does not train on; some hundreds of games make that possible"
                 )
-
-            def validation() -> Iterable[tuple[Any, ...]]:
-                batches: Iterable[tuple[Any, ...]] = fixed(
-                    games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
-                )
-                return batches
 
             return train(
                 config, out, batches, validation if measured else None, facts, workers,

@@ -378,12 +378,11 @@ class Convolutional(PolicyNetwork):
         if not self.design.pool_after:
             return super().forward(planes)
         x = planes
-        last = 1 + len(self.tower)
-        for number, layer in enumerate((self.first, *self.tower), start=1):
+        for number, layer in enumerate(self.layers, start=1):
             x = F.relu(layer(x), inplace=True)
             if number == self.design.pool_after:
                 x = F.max_pool2d(x, 2, ceil_mode=True)  # (B, k, 10, 10): the last row and column stand alone
-            if number == min(self.design.restore_after, last):
+            if number == min(self.design.restore_after, self.config.layers):
                 x = F.interpolate(x, scale_factor=2.0)[:, :, :SIZE, :SIZE]  # nearest: all four points of a square alike
         return self.head(x)
 
@@ -618,8 +617,6 @@ def plan(chosen: Iterable[Set], only: list[str] | None, base: dict[str, Any], bu
 
 def fewer(packed: PackedGames, fraction: float) -> PackedGames:
     """The same set with a part of its training games alone, chosen by their hashes: each part holds all smaller ones."""
-    if fraction == 1:
-        return packed
     some = copy.copy(packed)
     some.facts = packed.facts.copy()
     train = some.indices("train")
@@ -643,10 +640,7 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
     )  # fmt: skip
     try:
         facts = training.data_facts(run.games, packed, batches.positions) | {"ablation": run.configuration.settings()}
-
-        def validation() -> Iterable[tuple[Any, ...]]:
-            return fixed(packed, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0)
-
+        validation = functools.partial(fixed, packed, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0)
         with training.alone(folder, seen) if workers.first else contextlib.nullcontext():
             return training.train(config, folder, batches, validation, facts, workers, checkpoint=checkpoint, build=design.network)
     finally:
@@ -791,28 +785,23 @@ def machine(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} of {os.cpu_count()} threads"
 
 
-def line_of(run: Run, folder: Path, tests: dict[str, Any], test_positions: int, games: dict[str, Any], workers: Workers) -> dict[str, Any]:
-    """All that a report may want to know of a finished run."""
+def outcome(run: Run, folder: Path, workers: Workers) -> dict[str, Any]:
+    """What a line tells of a finished run beside ``begun``: all that a report may want to know."""
     counters = training.load_checkpoint(folder / training.CHECKPOINT).counters
     curve = [[record["positions"], record["top1"], record["loss"]] for record in metrics.read(folder) if record["kind"] == "validation"]
     return {
-        **identity(run),
-        "weights": run.weights,
-        "multiply_adds": run.multiply_adds,
         "positions": counters.positions,
         "minutes": round(counters.elapsed / 60, 1),
         "machine": machine(workers.device) + (f" × {workers.world}" if workers.world > 1 else ""),
         "version": __version__,
         "torch": torch.__version__,
-        "games": games,  # of the tests
-        "test_positions": test_positions,
-        "test": tests,
         "curve": curve,
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def identity(run: Run) -> dict[str, Any]:
+def begun(run: Run, games: dict[str, Any], test_positions: int, tests: dict[str, Any]) -> dict[str, Any]:
+    """What a line tells of every run; ``games`` are those of the tests."""
     return {
         "key": run.key,
         "name": run.configuration.name,
@@ -821,6 +810,11 @@ def identity(run: Run) -> dict[str, Any]:
         "base": {name: value for name, value in run.base.items() if name not in MAY_CHANGE},
         "settings": run.configuration.settings(),
         "budget": run.budget.told(),
+        "weights": run.weights,
+        "multiply_adds": run.multiply_adds,
+        "games": games,
+        "test_positions": test_positions,
+        "test": tests,
     }
 
 
@@ -880,14 +874,7 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
         except training.Diverged as error:
             if workers.world > 1:  # the other processes wait for this one
                 raise
-            failure = {
-                "weights": run.weights,
-                "multiply_adds": run.multiply_adds,
-                "games": about,
-                "test_positions": test_positions,
-                "test": {},
-            }
-            write_line(out / LINES, {**identity(run), **failure, "failed": str(error)})
+            write_line(out / LINES, begun(run, about, test_positions, {}) | {"failed": str(error)})
             say(f"{name}: {error}; the next one")
             continue
         if status:
@@ -897,7 +884,7 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
             for label in missing:
                 tests[label] = test(asked, label, packed, test_positions)
                 say(f"{name}: {told(label)} {in_words(label, tests[label])}")
-            write_line(out / LINES, line_of(run, folder, tests, test_positions, about, workers))
+            write_line(out / LINES, begun(run, about, test_positions, tests) | outcome(run, folder, workers))
         workers.agree(0)
     if workers.first:
         say(f"all {len(runs)} runs are done; python scripts/ablate.py --out {out} --report shows them")
@@ -988,7 +975,7 @@ def pair(parts: list[Part]) -> list[tuple[Part, Part | None]]:
 REST = (("top5", 100, 1), ("cross_entropy", 1, 3))  # figure, factor, digits
 
 
-def table(one: Set, part: Part, equal: Part | None = None) -> str:
+def table(one: Set, part: Part, equal: Part | None) -> str:
     """Markdown: a row a configuration; ``equal`` is the part of equal arithmetic, of which the accuracy stands in the same row."""
     labels = [label for label in one.tests if label != PAIRS]
     counted = "positions" not in part.budget  # else all have seen as many

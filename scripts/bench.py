@@ -455,8 +455,7 @@ def write_onnx(network: Any, path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, tensors, last = [], [], "planes"
-    layers = [network.first, *network.tower]
-    for i, layer in enumerate(layers):
+    for i, layer in enumerate(network.layers):
         pad = layer.conv.padding[0]
         tensors += [
             numpy_helper.from_array(layer.conv.weight.detach().numpy().copy(), f"w{i}"),

@@ -26,11 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, games
 from gopolicy.client import Engine
-from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
+from gopolicy.coords import BLACK, PASS, WHITE, colour_name, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
 
-NAMES = {BLACK: "black", WHITE: "white"}
 MOST_LINES = 19  # of GNU Go's boards
 
 
@@ -60,7 +59,7 @@ class GnuGo(Engine):
         for command in (f"boardsize {record.size}", "clear_board", f"komi {record.komi}"):
             self.ask(command)
         for colour, point in [*record.setup, *record.moves[:count]]:
-            self.ask(f"play {NAMES[colour]} {point_to_gtp(point, record.size)}")
+            self.ask(f"play {colour_name(colour)} {point_to_gtp(point, record.size)}")
 
     def lead(self, colour: int) -> float:
         """The lead of a colour as GNU Go counts the position."""
@@ -73,7 +72,7 @@ class GnuGo(Engine):
         """Plays both sides until two passes; how many moves that were."""
         passes = count = 0
         while passes < 2 and count < 2 * size * size:
-            move = self.ask(f"genmove {NAMES[colour]}").lower()
+            move = self.ask(f"genmove {colour_name(colour)}").lower()
             passes = passes + 1 if move in ("pass", "resign") else 0
             count += 1
             colour = -colour

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gopolicy import archives, scoring
 from gopolicy.analysis import Rules, rules_from
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, EMPTY, PASS, point_from_gtp, point_to_gtp
+from gopolicy.coords import EMPTY, PASS, colour_name, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.games import UNKNOWN_WINNER, parse_result
 from gopolicy.policy import Policy, load, quickest
@@ -79,7 +80,7 @@ def lead_of(result: str) -> float | None:
 def ask_gnugo(program: str, record: GameRecord) -> tuple[float, set[int]]:
     """Black's lead and the points of the dead stones, as GNU Go has them for the end of a game."""
     stones = [*record.setup, *record.moves]
-    plays = [f"play {'black' if colour == BLACK else 'white'} {point_to_gtp(point, record.size)}" for colour, point in stones]
+    plays = [f"play {colour_name(colour)} {point_to_gtp(point, record.size)}" for colour, point in stones]
     questions = [f"boardsize {record.size}", "clear_board", f"komi {record.komi}", *plays, "final_score", "final_status_list dead", "quit"]
     command = [program, "--mode", "gtp", "--level", "1", "--seed", "1", "--chinese-rules"]
     try:
@@ -144,10 +145,10 @@ def finished_games(paths: list[Path], every: int, recorded: bool) -> Iterator[Ga
             yield record
 
 
-def figures(games: list[Compared]) -> dict[str, object]:
+def figures(games: list[Compared]) -> dict[str, Any]:
     stones, differing = sum(game.stones for game in games), sum(len(game.differing) for game in games)
     seconds = [game.seconds for game in games]
-    told: dict[str, object] = {
+    told: dict[str, Any] = {
         "games": len(games),
         "near": sum(game.near() for game in games),
         "same": sum(abs(game.here - game.referee) < 0.01 for game in games),
@@ -218,7 +219,7 @@ def main() -> int:
     told = figures(compared) | ({"left_out": left_out} if left_out else {})
     count = len(compared)
     names = {"near": f"score within {NEAR:g} points", "same": "the same score", "same_winner": "the same winner"}
-    shares = {name: int(str(told[name])) for name in names}
+    shares = {name: told[name] for name in names}
     if args.json:
         print(json.dumps(told))
     else:
@@ -227,9 +228,9 @@ def main() -> int:
         for name, value in shares.items():
             print(f"  {names[name]:<32} {value:>6,} of {count:,}  {value / count:7.1%}")
         if not args.recorded:
-            same, stones = int(str(told["stones_same"])), int(str(told["stones"]))
+            same, stones = told["stones_same"], told["stones"]
             print(f"  {'dead or alive as it says, stones':<32} {same:>6,} of {stones:,}  {same / stones:7.2%}")
-    stones, same = int(str(told.get("stones", 0))), int(str(told.get("stones_same", 0)))
+    stones, same = told.get("stones", 0), told.get("stones_same", 0)
     return 0 if shares["near"] >= WANTED_SCORES * count and same >= WANTED_STONES * stones else 1
 
 

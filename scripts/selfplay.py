@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -78,17 +79,15 @@ def play(engine: Engine, size: int, limit: int) -> Game:
 
 def report(games: list[Game], wanted: int) -> bool:
     """Prints the figures of the games; whether all is as it should be."""
-    ends: dict[str, int] = {}
-    for game in games:
-        ends[game.end] = ends.get(game.end, 0) + 1
+    ends = Counter(game.end for game in games)
     moves = sorted(game.moves for game in games)
     print(f"{len(games)} games, {sum(moves):,} moves; {moves[len(moves) // 2]} in the median game, {moves[-1]} in the longest")
-    for end, count in sorted(ends.items(), key=lambda item: -item[1]):
+    for end, count in ends.most_common():
         print(f"  {100 * count / len(games):5.1f} %  {count:5}  {end}")
     tenth = -(-len(games) // 10)
     first, last = (max(game.memory for game in part) for part in (games[:tenth], games[-tenth:]))
     print(f"memory: {first:.0f} MiB at most in the first {tenth} games, {last:.0f} MiB in the last")
-    ended = ends.get("two passes", 0) >= 0.99 * len(games)
+    ended = ends["two passes"] >= 0.99 * len(games)
     return ended and len(games) == wanted and last <= GROWTH * first and not any(end.startswith("illegal") for end in ends)
 
 

@@ -190,7 +190,7 @@ def test_counts_and_table_of_the_published_network():
     weights = (5 * 5 * 48 * 192 + 192) + 11 * (3 * 3 * 192 * 192 + 192) + 192 + 361
     assert network.weight_count() == weights == 3_882_793
     assert network.multiply_adds() == 361 * (5 * 5 * 48 * 192 + 11 * 3 * 3 * 192 * 192 + 192)
-    assert network.multiply_adds(9) * 361 == network.multiply_adds() * 81
+    assert PolicyNetwork(PolicyConfig(size=9)).multiply_adds() * 361 == network.multiply_adds() * 81
     lines = str(network).splitlines()
     rows = [line.split() for line in lines if line.split()[0].isdigit()]
     assert [row[0] for row in rows] == [str(number) for number in range(1, 14)]
