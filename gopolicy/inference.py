@@ -123,12 +123,11 @@ class _Packed:
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         self.network, self.number = network, number
-        self.layers = [self._pack(layer) for layer in (network.first, *network.tower)]
+        self.layers = [self._pack(layer) for layer in network.layers]
         self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
 
-    def _pack(self, layer: nn.Module) -> _Operands:
+    def _pack(self, layer: Layer) -> _Operands:
         """The operands of a layer: weights, bias, padding, stride, dilation, groups."""
-        assert isinstance(layer, Layer)
         conv = layer.conv
 
         def lay_out(boards: int, size: int) -> Any:
@@ -184,14 +183,14 @@ class _Quantised:
     def __init__(self, network: PolicyNetwork, planes: Tensor) -> None:
         self.network = network
         self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
-        layers = [layer for layer in (network.first, *network.tower) if isinstance(layer, Layer)]
+        layers = network.layers
         peaks = self._balance(layers, self._peaks(planes))
         self.steps = [1.0, *(max(self.MARGIN * float(peak.max()) / 255, 1e-12) for peak in peaks)]  # of the planes, of each layer's output
         self.layers = [_integers(layer.conv, step) for layer, step in zip(layers, self.steps, strict=False)]
 
     def _readers(self) -> list[nn.Conv2d]:
         """The convolution that reads each layer's output."""
-        return [*(layer.conv for layer in self.network.tower if isinstance(layer, Layer)), self.network.output]
+        return [*(layer.conv for layer in self.network.layers[1:]), self.network.output]
 
     def _peaks(self, planes: Tensor) -> list[Tensor]:
         """The largest activation of every channel of each layer's output, after shortcut and ReLU: (k,) each."""
@@ -269,10 +268,9 @@ class _Winograd(_Packed):
         super().__init__(network, number)
         self.to_basis = torch.kron(self.INPUT, self.INPUT).to(number)  # (36, 36)
         self.from_basis = torch.kron(self.OUTPUT, self.OUTPUT).to(number)  # (16, 36)
-        self.biases: list[Any] = [layer.conv.bias for layer in network.tower if isinstance(layer, Layer)]
+        self.biases: list[Any] = [layer.conv.bias for layer in network.layers[1:]]
 
-    def _pack(self, layer: nn.Module) -> _Operands:
-        assert isinstance(layer, Layer)
+    def _pack(self, layer: Layer) -> _Operands:
         if layer is self.network.first:
             return super()._pack(layer)
         weight, k, groups = layer.conv.weight, layer.conv.out_channels, self.AROUND**2
