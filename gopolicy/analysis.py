@@ -809,7 +809,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
         "One JSON object a line, as KataGo's analysis engine has it. In KaTrain: General & Engine settings, Override Engine Command:\n"
-        "  /full/path/to/.gopolicy-venv/bin/python -m gopolicy analysis"
+        "  exec /full/path/to/.gopolicy-venv/bin/python -m gopolicy analysis\n"
+        "(Windows: without exec, and .gopolicy-venv\\Scripts\\python.exe.) docs/katrain.md shows what it answers."
     )
     add_policy_arguments(parser)
 

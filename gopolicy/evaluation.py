@@ -8,6 +8,7 @@ the ratio (right answers / positions) between games (Cochran, Sampling Technique
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -129,18 +130,19 @@ def breakdown(answers: Answers, packed: games.PackedGames) -> dict[str, dict[str
     """``figures`` by phase of the game, handicap, rank of the player to move, and server."""
     facts = packed.facts[answers.game]
     ranks = np.where(answers.mover == 1, facts["black_rank"], facts["white_rank"])
-    names: dict[str, npt.NDArray[Any]] = {
-        "handicap": np.where((facts["handicap"] >= 2) | (np.diff(packed.setup_start)[answers.game] > 0), "handicap", "even"),
-        "rank": np.array([games.rank_text(rank) or "unknown" for rank in range(-30, 20)])[ranks + 30],
-        "server": np.array([name or "unknown" for name in packed.servers])[facts["server"]],
+    handicap = (facts["handicap"] >= 2) | (np.diff(packed.setup_start)[answers.game] > 0)
+    kinds: dict[str, tuple[list[str], npt.NDArray[Any]]] = {  # the names of a kind in the order shown, and which of them each answer has
+        "handicap": (["even", "handicap"], handicap.astype(np.int64)),
+        "rank": ([*map(games.rank_text, range(-30, 20)), "unknown"], np.where(ranks == 0, 20, ranks) + 30),
+        "server": ([name or "unknown" for name in packed.servers], facts["server"]),
     }
     result: dict[str, dict[str, dict[str, Any]]] = {"phase": {}}
     for first, last in PHASES:
         keep = (answers.move_number >= first) & (answers.move_number <= last)
         if keep.any():
             result["phase"][f"{first}-{last}" if last < 10_000 else f"{first}+"] = figures(answers, keep)
-    for kind, labels in names.items():
-        result[kind] = {str(label): figures(answers, labels == label) for label in np.unique(labels)}
+    for kind, (names, index) in kinds.items():
+        result[kind] = {names[i]: figures(answers, index == i) for i in np.unique(index)}
     return result
 
 
@@ -205,7 +207,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
         middle_of = [100 * values["top1"] for _, values in shown]
         half = [100 * (values["top1_interval"] or 0) for _, values in shown]
         axis.errorbar(range(len(shown)), middle_of, yerr=half, color="black", marker="o", ms=4, lw=1.2, ecolor="0.5", capsize=2)
-        step = max(1, len(shown) // 12)
+        step = math.ceil(len(shown) / 12)  # more names would run into one another
         axis.set_xticks(range(0, len(shown), step), [name for name, _ in shown][::step])
         axis.set_ylabel("moves predicted (%), 95 % interval")
 

@@ -48,6 +48,7 @@ from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageErro
 MAX_MOVES = 10_000  # the longest real games have about 600
 MAX_FACT = 500  # bytes of a name, a date …: what is longer is cut
 MAX_VALUES = 200_000  # of a main line: keeps the memory of one file bounded
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh")  # how zip, 7z, gzip, xz and bzip2 begin
 
 Illegal = Literal["refuse", "cut"]
 Stone = tuple[int, int]  # colour, point
@@ -170,8 +171,8 @@ def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SgfError(f"{name or 'a game'} cannot be read: {reason}", "no-file") from error
-    if data.startswith(b"PK\x03\x04") or data[257:262] == b"ustar":  # zip and tar, in which games may stand as they are
-        raise SgfError(f"{name} is an archive, no SGF file: `gopolicy pack` reads archives", "not-sgf")
+    if data.startswith(_ARCHIVES) or data[257:262] == b"ustar":  # of tar; games may stand in an archive as they are
+        raise SgfError(f"{name} is an archive, no SGF file: unpack it (`gopolicy pack` reads archives as they are)", "not-sgf")
     return data, name, False
 
 

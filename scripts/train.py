@@ -44,6 +44,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> int:
+    try:  # around the imports too: they take seconds
+        return pack_and_train()
+    except KeyboardInterrupt:
+        print("train.py: stopped", file=sys.stderr)
+        return 1
+
+
+def pack_and_train() -> int:
     from gopolicy import cli, games, training
     from gopolicy.errors import GoPolicyError, UsageError, quoted
 
@@ -86,9 +94,6 @@ def main() -> int:
     except (GoPolicyError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("train.py: stopped", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,16 +153,16 @@ def test_figures_by_kind_and_calibration_of_known_answers(known: tuple[PackedGam
         "phase": {"1-50": opening, "51-100": rest},
         "handicap": {"even": even, "handicap": handicap},
         "rank": {
-            "9d": (1.0, 0.0, 1.0, black, 150, 5),
-            "1d": (0.0, 0.0, 1.0, white, 150, 5),
             "5k": (1.0, 0.0, 1.0, weak, 130, 5),
+            "1d": (0.0, 0.0, 1.0, white, 150, 5),
+            "9d": (1.0, 0.0, 1.0, black, 150, 5),
             "unknown": (0.0, 0.0, 0.0, unknown, 130, 5),
         },
         "server": {"KGS": even, "Fox": handicap},
     }
     columns = ("top1", "top1_interval", "top5", "cross_entropy", "positions", "games")
     found = evaluation.summary(answers, packed, "all", 1)
-    assert {kind: set(rows) for kind, rows in found["by"].items()} == {kind: set(rows) for kind, rows in expected.items()}
+    assert {kind: list(rows) for kind, rows in found["by"].items()} == {kind: list(rows) for kind, rows in expected.items()}
     for kind, rows in expected.items():
         for label, values in rows.items():
             assert found["by"][kind][label] == pytest.approx(dict(zip(columns, values, strict=True)), abs=2e-5), (kind, label)
@@ -201,6 +202,21 @@ def test_pictures_of_known_answers(
     for colour, point in (*game.setup, *game.moves[:31]):
         stones[point] = colour
     assert np.array_equal(np.asarray(board.stones()).reshape(361), stones)
+
+
+def test_names_below_a_picture_do_not_run_into_one_another(
+    known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of 18 groups of move numbers, as long games have."""
+    number = np.arange(3_400)
+    answers = Answers(number % 10, 1 + number // 10, number % 2, number, number / 3_400, np.full(3_400, BLACK))
+    figures_drawn: list[Any] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures_drawn.append(figure))
+    evaluation.write_pictures(answers, known[0], player, tmp_path, 0, 1)
+    figures_drawn[0].draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figures_drawn[0].axes[1].get_xticklabels()]
+    assert len(boxes) >= 6
+    assert all(box.x1 < after.x0 for box, after in pairwise(boxes))
 
 
 def test_calibration_of_a_forecaster_that_is_right() -> None:

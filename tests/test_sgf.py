@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import math
 import random
 import tarfile
@@ -9,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import py7zr
 import pytest
 from sgfmill import sgf as sgfmill_sgf
 from sgfmill import sgf_moves as sgfmill_moves
@@ -919,14 +923,18 @@ def test_a_fault_behind_the_position_that_is_wanted_does_not_matter() -> None:
 
 
 def test_an_archive_is_no_game(tmp_path: Path) -> None:
-    """In a zip or tar a game may stand as it is, and was read for one."""
+    """In a zip or tar a game may stand as it is, and was read for one; the start of one may stand in packed bytes by chance."""
     text = "(;SZ[19];B[dd])"
     with zipfile.ZipFile(tmp_path / "games.zip", "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("a.sgf", text)
     (tmp_path / "a.sgf").write_text(text)
     with tarfile.open(tmp_path / "games.tar", "w") as archive_:
         archive_.add(tmp_path / "a.sgf", "a.sgf")
-    for name in ("games.zip", "games.tar"):
+    for kind, packed in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
+        (tmp_path / f"a.sgf{kind}").write_bytes(packed(text.encode()))
+    with py7zr.SevenZipFile(tmp_path / "games.7z", "w") as archive7:
+        archive7.write(tmp_path / "a.sgf", "a.sgf")
+    for name in ("games.zip", "games.tar", "games.7z", "a.sgf.gz", "a.sgf.bz2", "a.sgf.xz"):
         with pytest.raises(SgfError, match=f"{name} is an archive"):
             read_sgf(tmp_path / name)
 

@@ -50,6 +50,16 @@ def test_stopped_while_the_games_are_written_the_same_command_begins_again(
     assert not (run / ".games.gpk.part").exists()
 
 
+def test_stopped_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.__import__", stop)
+        status = train.main()
+    assert (status, capsys.readouterr().err) == (1, "train.py: stopped\n")
+
+
 def test_a_kill_right_after_the_packing(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, pack = tmp_path / "run", games.run
 
