@@ -40,8 +40,8 @@ COLOURS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
 VISITS = 10_000  # of a position: one is a hundredth of a per cent
 SHOWN = 0.001  # share from which a move is a candidate: 10 visits, which is where Sabaki begins to write numbers
 MAX_CANDIDATES = 20
-PV_LENGTH, MAX_PV = 10, 50  # plies: of a pv, and of one that somebody asks for
-DEEPENINGS = 12  # of a query: enough for ten plies after the best move
+PV_LENGTH = 10  # plies of a pv, where nobody asks for more
+DEEPENINGS = 12  # of a query: enough for ten plies after the best move, and the most that it gets
 PVS_AT_ONCE = 4  # positions in one batch: few, as whoever has new input waits for a batch
 
 
@@ -610,7 +610,7 @@ class Analyst:
                     "pv": [point_to_gtp(point, query.size) for point in move.pv],
                 }
                 for move in analysis.moves
-                if move.visits or not move.order  # with few visits not all get one
+                if move.visits  # with few visits not all get one
             ],
         }
         if query.policy:
@@ -692,7 +692,7 @@ def read_query(query: Mapping[str, Any]) -> Query:
         wanted=Wanted(
             _restrictions(query, size),
             visits=_whole(query, "maxVisits", 1, 2**62, VISITS),
-            pv_length=1 + min(_whole(query, "analysisPVLen", 0, None, PV_LENGTH - 1), MAX_PV),
+            pv_length=1 + _whole(query, "analysisPVLen", 0, None, PV_LENGTH - 1),
         ),
         policy=_flag(query, "includePolicy"),
         ownership=_flag(query, "includeOwnership"),

@@ -218,7 +218,7 @@ def board_figure(board: Board, probabilities: npt.ArrayLike | None = None, title
                     number = f"{100 * prob:.0f}"
                     ink = "white" if depth > 0.4 else "#501010"
                     axes.text(column, row, number, ha="center", va="center", fontsize=9, color=ink, weight="bold", zorder=4)
-    if board.last_move is not None and board.last_move != PASS and stones.ravel()[board.last_move] != EMPTY:
+    if board.last_move is not None and board.last_move != PASS:
         row, column = divmod(board.last_move, size)
         ring = "#fafafa" if stones[row, column] == BLACK else "#111111"
         axes.add_patch(Circle((column, row), 0.24, fill=False, edgecolor=ring, linewidth=1.5, zorder=4))

@@ -427,7 +427,7 @@ class Engine:
         # What is left to gain goes first: an answer missed may cost the game.
         if move == PASS and (dead := self._dead_stones(-mover, stop)):
             around = Restriction(mover, _neighbours(dead, self.board.size), 1, only=True)
-            move = self._decide(mover, self.temperature, False, Wanted((around,)), passes=False, stop=stop)
+            move = self._decide(mover, self.temperature, False, Wanted((around,)), stop=stop)
         return self._played(mover, move)
 
     def _dead_stones(self, colour: int, stop: Callable[[], bool]) -> list[int]:
@@ -460,7 +460,6 @@ class Engine:
         resigns: bool,
         wanted: Wanted | None = None,
         probs: npt.NDArray[np.float32] | None = None,
-        passes: bool = True,
         stop: Callable[[], bool] | None = None,
     ) -> int | None:
         """The move of that colour, ``PASS`` where there is nothing to gain, or None to resign. ``probs`` (N, N), where they are known.
@@ -482,12 +481,12 @@ class Engine:
                 return None
         if probs is None:
             probs = self.policy().probabilities(as_seen(board), self._views(colour))
-        if self.scorer is not None and passes:
+        if self.scorer is not None:
             worth = sensible & scorer.worth_playing(board, probs, komi, rules, stop).ravel()
             if not worth.any() and wanted.may_pass(colour):
                 return PASS
         allowed = wanted.permitted(sensible, colour, 0)
-        if not allowed.any() and passes and wanted.restrictions and wanted.may_pass(colour):
+        if not allowed.any() and wanted.may_pass(colour):
             return PASS
         mask = next((mask for mask in (allowed & worth, allowed) if mask.any()), sensible)
         return self._draw(probs.ravel(), mask, temperature)
@@ -566,7 +565,7 @@ class Engine:
         due = time.monotonic() + asked.interval
         grows = True
         while self.quiet(0.0 if grows else max(due - time.monotonic(), 0.0)):
-            grows = grows and analysis.deepen()
+            grows = analysis.deepen()
             if time.monotonic() >= due:
                 yield line(analysis, asked)
                 due = time.monotonic() + asked.interval

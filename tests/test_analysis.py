@@ -414,8 +414,10 @@ def test_who_has_nothing_to_gain_passes():
 )
 def test_a_pass_can_be_avoided_too(name, vertices, found):
     restriction = [{"player": "B", "moves": vertices, "untilDepth": 1}]
-    (answer,) = ask(analyst_of(scorer=Settled), **query_of(**{name: restriction}))
-    assert answer["moveInfos"][0]["move"] == found
+    each = [{"player": "B", "moves": [vertex], "untilDepth": 1} for vertex in vertices]
+    for told in (restriction, each):
+        (answer,) = ask(analyst_of(scorer=Settled), **query_of(**{name: told}))
+        assert answer["moveInfos"][0]["move"] == found
 
 
 def test_a_turn_that_is_terminated_at_its_very_end_is_not_answered():
@@ -531,6 +533,37 @@ def test_turns_and_priorities():
     assert [answer["turnNumber"] for answer in answers] == [0, 2], "a turn is answered once"
 
 
+def test_priorities_hold_when_others_are_terminated():
+    """Whatever was taken out of the middle: the highest first, and of those that are alike the earliest."""
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        analyst = analyst_of()
+        told = [(f"{number}", int(priority)) for number, priority in enumerate(rng.integers(0, 20, size=30))]
+        for name, priority in told:
+            assert analyst.take(json.dumps(query_of(id=name, priority=priority))) == []
+        ended = {f"{number}" for number in rng.choice(30, size=12, replace=False)}
+        for name in ended:
+            analyst.take(json.dumps({"id": "t", "action": "terminate", "terminateId": name}))
+        left = [(name, priority) for name, priority in told if name not in ended]
+        answered = []
+        while analyst.busy:
+            answered += [answer["id"] for answer in analyst.work()]
+        assert answered == [name for name, _ in sorted(left, key=lambda one: -one[1])]
+
+
+def test_moves_of_a_thousandth_are_told():
+    """Ten visits of ten thousand, where Sabaki begins to write numbers; more of them where more are asked for."""
+
+    class Shares(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            probs = np.zeros((board.size, board.size), dtype=np.float32)
+            probs.flat[:5] = 0.9967, 0.0012, 0.0011, 0.0009, 0.0001
+            return probs
+
+    assert [move.visits for move in Analysis(Shares(), Board(9)).moves] == [9967, 12, 11]
+    assert [move.visits for move in Analysis(Shares(), Board(9), Wanted(min_moves=4)).moves] == [9967, 12, 11, 9]
+
+
 def test_avoided_and_allowed_moves():
     avoid = [{"player": "B", "moves": ["A9", "pass"], "untilDepth": 1}]
     (answer,) = ask(analyst_of(), **query_of(avoidMoves=avoid))
@@ -573,6 +606,7 @@ WRONG = [
     ({"avoidMoves": {}}, "avoidMoves"),
     ({"avoidMoves": [{"player": "B", "moves": ["D4"]}]}, "avoidMoves"),
     ({"allowMoves": [{"player": "B", "untilDepth": 1}]}, "allowMoves"),
+    ({"avoidMoves": [{"player": "B", "moves": ["E5"], "untilDepth": 0}]}, "avoidMoves"),
     ({"action": "dance"}, "action"),
     ({"action": "terminate"}, "terminateId"),
     ({"action": "terminate_all", "turnNumbers": 3}, "turnNumbers"),

@@ -101,3 +101,75 @@ def test_where_nothing_can_be_compared(tmp_path: Path) -> None:
         2,
         "check_scoring.py: error: argument --every: '0': expected a whole number, 1 or more",
     )
+
+
+def test_which_files_are_taken(tmp_path: Path) -> None:
+    """One in so many, each by its own name, and of these the finished games that can be counted."""
+    files = [tmp_path / f"{number}.sgf" for number in range(90)]
+    for file in files:
+        file.write_text(GAME.format("", ""))
+    every, third, of_half = (
+        {record.name for record in check_scoring.finished_games(some, n, False)} for some, n in ((files, 1), (files, 3), (files[::2], 3))
+    )
+    assert every == {str(file) for file in files}
+    assert 15 < len(third) < 45
+    assert of_half == third & {str(file) for file in files[::2]}, "whatever lies beside it"
+    counted = {name: GAME.format(*told) for name, told in {"a": ("B+0.5", PASSES), "b": ("", ""), "c": ("B+R", PASSES)}.items()}
+    counted |= {"no komi": counted["a"].replace("KM[6.5]", ""), "no pass": counted["b"].replace(";B[];W[])", ";B[];W[aa])")}
+    for name, text in counted.items():
+        (tmp_path / f"{name}.sgf").write_text(text)
+        taken = [bool(list(check_scoring.finished_games([tmp_path / f"{name}.sgf"], 1, recorded))) for recorded in (False, True)]
+        assert taken == {"a": [True, True], "b": [True, False], "c": [True, False]}.get(name, [False, False]), name
+
+
+# Leads of ten games, Black's, as the referee has them and here, and how many of a thousand stones differ.
+@pytest.mark.parametrize(
+    ("referees", "here", "differing", "status", "same", "winners"),
+    [
+        ([5.0] * 10, [5.0] * 9 + [7.5], 50, 0, 9, 10),
+        ([5.0] * 10, [5.0] * 8 + [7.5] * 2, 50, 1, 8, 10),
+        ([5.0] * 10, [5.0] * 10, 51, 1, 10, 10),
+        ([5.0] * 10, [3.0] * 10, 0, 0, 0, 10),
+        ([0.5, -0.5, 0.0, 0.0, -1.0] * 2, [0.0, 0.5, 0.0, -0.5, -2.0] * 2, 0, 0, 2, 4),
+    ],
+)
+def test_what_is_good_enough(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    referees: list[float],
+    here: list[float],
+    differing: int,
+    status: int,
+    same: int,
+    winners: int,
+) -> None:
+    """Nine games of ten within two points, and 95 of a hundred stones."""
+    games = [check_scoring.Compared(str(i), a, b, "area", 100, seconds=i) for i, (a, b) in enumerate(zip(referees, here, strict=True))]
+    games[0].differing = ["A1"] * differing
+    left = iter(games)
+    monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
+    monkeypatch.setattr(check_scoring, "finished_games", lambda *_: range(100))
+    monkeypatch.setattr(check_scoring, "compare", lambda *_: next(left))
+    monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--games", "10", "--gnugo", sys.executable])
+    assert check_scoring.main() == status
+    rows = {line[:34].strip(): line[34:].split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert rows["the same score"][:3] == [str(same), "of", "10"]
+    assert rows["the same winner"][:3] == [str(winners), "of", "10"]
+    assert rows["dead or alive as it says, stones"] == [f"{1000 - differing:,}", "of", "1,000", f"{1 - differing / 1000:.2%}"]
+
+
+def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is asked a few times, and not once a game of a large archive."""
+    asked = []
+
+    def compare(_policy: object, record: int, *_: object) -> None:
+        asked.append(record)
+        raise check_scoring.RefereeError(f"game {record}")
+
+    monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
+    monkeypatch.setattr(check_scoring, "finished_games", lambda *_: range(100))
+    monkeypatch.setattr(check_scoring, "compare", compare)
+    monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--gnugo", sys.executable])
+    assert check_scoring.main() == 2
+    assert len(asked) == check_scoring.MOST_REFUSALS
+    assert capsys.readouterr().err.splitlines()[-1] == f"game {asked[-1]}"

@@ -38,6 +38,24 @@ def test_an_engine_that_refuses_or_goes_away(answer: bytes, then: str, said: str
         engine.close()
 
 
+def test_an_engine_that_has_gone_before_it_is_asked() -> None:
+    engine = Engine([sys.executable, "-c", "import sys; sys.exit(4)"])
+    engine.process.wait(60)
+    with pytest.raises(EngineError, match=r"^name: .*exit status 4"):
+        engine.ask("name")
+    engine.close()
+
+
+def test_an_engine_that_lives_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine([sys.executable, "-c", "import os, time; os.close(1); time.sleep(60)"])
+    wait = engine.process.wait
+    monkeypatch.setattr(engine.process, "wait", lambda timeout: wait(timeout / 100))
+    with pytest.raises(EngineError, match=r"^name: .*says nothing any more"):
+        engine.ask("name")
+    monkeypatch.undo()
+    engine.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a process as its own parent leaves it")
 def test_to_close_does_not_wait_for_what_an_engine_has_started() -> None:
     engine = Engine(["sh", "-c", "sleep 60 & read line; echo = a; echo; wait"])

@@ -139,6 +139,7 @@ class Stream(io.StringIO):
         (Stream("utf-8"), {"LANG": "ja_JP.UTF-8"}, (True, False)),
         (Stream("utf-8"), {"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, (True, False)),
         (Stream("utf-8"), {"LANG": "en_US.UTF-8", "LC_CTYPE": "ja_JP.UTF-8"}, (True, False)),
+        (Stream("utf-8"), {"LC_CTYPE": "en_US.UTF-8", "LC_ALL": "ko_KR.UTF-8"}, (True, False)),  # POSIX: LC_ALL, LC_CTYPE, LANG
         (Stream("utf-8"), {"NO_COLOR": "1"}, (False, True)),
         (Stream("utf-8"), {"TERM": "dumb"}, (False, True)),
     ],
@@ -209,7 +210,7 @@ def test_heat_of_a_picture():
     probs[0, 1], probs[8, 0], probs[2, 6], probs[4, 4] = 0.6, 0.3, 0.004, 0.09
     colours = drawn(board, probs)
     green = colours[..., 1]  # red takes it away
-    assert green[0, 1] < green[8, 0] < green[2, 6] < green[5, 5]
+    assert green[0, 1] < green[8, 0] < green[2, 6] < green[5, 5] - 5.0, "four of a thousand can be seen"
     untouched = (probs == 0) & (board.stones() == 0)
     assert (colours[untouched] == colours[5, 5]).all()
     assert (colours[4, 4] == drawn(board)[4, 4]).all()  # a stone stays a stone
@@ -218,8 +219,11 @@ def test_heat_of_a_picture():
 def test_numbers_of_a_picture():
     probs = np.zeros((9, 9))
     probs[0, 1], probs[8, 0], probs[2, 6] = 0.62, 0.012, 0.009
-    texts = [(text.get_text(), text.get_position()) for text in draw.board_figure(Board(9), probs).axes[0].texts]
-    assert sorted(texts) == [("1", (0, 8)), ("62", (1, 0))]
+    texts = draw.board_figure(Board(9), probs).axes[0].texts
+    assert sorted((text.get_text(), text.get_position()) for text in texts) == [("1", (0, 8)), ("62", (1, 0))]
+    light = {text.get_text(): sum(matplotlib.colors.to_rgb(text.get_color())) for text in texts}
+    assert light["1"] < 0.6, "dark on the pale"
+    assert light["62"] > 2.4, "light on the red"
 
 
 def test_the_last_move_carries_a_ring_and_the_next_a_square():

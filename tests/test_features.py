@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gopolicy.board import Board
-from gopolicy.coords import BLACK, WHITE
+from gopolicy.coords import BLACK, PASS, WHITE, point_from_gtp
 from gopolicy.errors import GoPolicyError
 from gopolicy.features import PLANE_SETS, Workspace, encode
 from tests.diagrams import DIAGRAMS, EYES, LADDERS, REPEATING, RULES, Diagram, Placed
@@ -130,6 +130,40 @@ def test_random_games_against_the_plain_planes(size: int) -> None:
             expected = reference_planes(plain)
             for name, got in (("encode", encode(board)), ("followed", tracked.planes(plain.to_play))):
                 assert plane_difference(got, expected) is None, f"{name}, {plane_difference(got, expected)}\n{plain.position.diagram()}"
+
+
+def test_followed_games_have_the_planes_of_their_boards() -> None:
+    """What a workspace remembers of a game, ladders above all, against a board of which nothing is remembered: many small, wild games."""
+    rng = random.Random(0)
+    workspace = Workspace()
+    for number in range(60):
+        size = (5, 6, 7, 9)[number % 4]
+        board, tracked = Board(size, superko=False), TrackedGame(size, workspace)
+        for turn in range(3 * size**2):
+            moves, colour = np.flatnonzero(board.sensible_mask()).tolist(), board.to_play
+            point = rng.choice(moves) if moves and rng.random() > 0.03 else PASS
+            for each in (board, tracked):
+                each.play(point, colour)
+            if rng.random() < 0.8:
+                assert np.array_equal(tracked.planes(-colour), encode(board)), f"game {number}, turn {turn}\n{board}"
+
+
+def test_a_ladder_that_a_ko_decided_is_read_again() -> None:
+    """White has taken a ko at E5; F5 is in atari, and Black may not take back at D5. A turn later he may, and saves F5 by it."""
+    board, plain, tracked = Board(9, superko=False), ReferenceBoard(9), TrackedGame(9, Workspace())
+    black, white = ("D5", "E4", "E6", "E7", "F5"), ("C5", "D4", "D6", "F4", "F6")
+    moves = [(colour, vertex) for pair in zip(black, white, strict=True) for colour, vertex in zip((BLACK, WHITE), pair, strict=True)]
+    escapes = []
+    for colour, vertex in [*moves, (BLACK, "A1"), (WHITE, "E5"), (BLACK, "J1"), (WHITE, "J9"), (BLACK, "pass")]:
+        point = point_from_gtp(vertex, 9)
+        for each in (board, plain, tracked):
+            each.play(point, colour)
+        expected = reference_planes(plain)
+        for got in (encode(board), tracked.planes(-colour)):
+            assert plane_difference(got, expected) is None, f"after {vertex}: {plane_difference(got, expected)}"
+        if colour == WHITE:
+            escapes.append(expected[PLANES["ladder escape"][0], 4, 3] == 1)
+    assert escapes[-2:] == [False, True], "the ko decides something"
 
 
 def test_games_of_the_repository_against_the_plain_planes() -> None:

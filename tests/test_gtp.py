@@ -460,6 +460,14 @@ def test_games_are_written_and_read(tmp_path):
     assert state(other) == before
 
 
+def test_a_file_is_another_game_for_the_clock(tmp_path):
+    (tmp_path / "game.sgf").write_text("(;SZ[9];B[dd])")
+    policy = Prefers("E5")
+    engine = engine_of(policy, symmetries=8)
+    tell(engine, "time_settings 300 0 0", "time_left w 0.1 0", f"loadsgf {tmp_path / 'game.sgf'}", "genmove w")
+    assert policy.symmetries == [8]
+
+
 def test_a_file_without_komi_leaves_it(tmp_path):
     engine = engine_of()
     path = tmp_path / "game.sgf"
@@ -571,6 +579,15 @@ def test_a_move_comes_in_time_however_long_the_scorer_would_think(seconds):
     assert len(set(scores.stops)) == 2, "a clock for each of the two commands, whatever they ask"
 
 
+@pytest.mark.parametrize(("seconds", "hurries"), [(14, True), (16, False)])
+def test_in_time_trouble_the_network_is_asked_once(seconds, hurries):
+    """Half a second for a move, of thirty that are to come, is needed to look at what follows and for a winrate."""
+    policy = Prefers("D4")
+    engine = engine_of(policy, scorer=lambda: Scores(winrate=0.75))
+    answer = tell(engine, f"time_left b {seconds} 0", "kata-genmove_analyze b")[1]
+    assert (len(policy.boards) == 1, " winrate 0.750000 " not in answer, "pv D4\n" in answer) == (hurries,) * 3
+
+
 def test_a_pass_is_answered_with_time_to_pass():
     """With no time left the network alone decides, which never passes: it would fill its own territory after the end."""
 
@@ -620,9 +637,25 @@ def test_cleanup_takes_dead_stones_off():
     engine = engine_of(Prefers("G7", "D3", "F4"), scorer=lambda: scorer)
     tell(engine, "boardsize 9", "play w D4", "play w E4", "play w C7", "play b C3")
     # G7 touches no dead stone; Black's own dead stones there would be White's affair.
-    assert tell(engine, "kgs-genmove_cleanup b", "kgs-genmove_cleanup w", "kgs-genmove_cleanup b") == ["= D3", "= pass", "= F4"]
+    assert tell(engine, "kgs-genmove_cleanup b") == ["= D3"]
+    assert len(set(scorer.stops)) == 1, "one clock, however often it asks"
+    assert tell(engine, "kgs-genmove_cleanup w", "kgs-genmove_cleanup b") == ["= pass", "= F4"]
     scorer.dead = ()
     assert tell(engine, "kgs-genmove_cleanup b") == ["= pass"]
+
+
+def test_cleanup_plays_beside_dead_stones_at_the_edge():
+    """A4 follows J5 in the order of the points, and is far from it."""
+    engine = engine_of(Prefers("A4", "H5", "J4"), scorer=lambda: Scores(dead=("J5",), passes=True))
+    assert tell(engine, "boardsize 9", "play w J5", "kgs-genmove_cleanup b")[2] == "= H5"
+
+
+def test_cleanup_never_resigns():
+    """The stones on the board decide what the game was, and both players are counting."""
+    for passes, move in ((False, "= G7"), (True, "= D3")):
+        scorer = Scores(dead=("D4",), passes=passes, lost=True)
+        engine = engine_of(Prefers("G7", "D3"), scorer=lambda scorer=scorer: scorer, resigns=True)
+        assert tell(engine, "boardsize 9", "play w D4", "kgs-genmove_cleanup b", "genmove b")[2:] == [move, "= resign"]
 
 
 def test_cleanup_answers_first():
@@ -698,6 +731,8 @@ def test_all_forms_of_arguments(command, arguments):
     ("arguments", "moves"),
     [
         ("b 50 maxmoves 1", "D4"),
+        ("b 50 maxmoves 0", "D4"),
+        ("b 50 minmoves 24", "D4 Q16 C3 " + " ".join(f"{column}19" for column in "ABCDEFGHJKLMNOPQRST") + " A18 B18"),
         ("b 50 minmoves 4", "D4 Q16 C3 A19"),
         ("b 50 minmoves 4 maxmoves 2", "D4 Q16"),
         ("b 50 avoid b D4,C3 1", "Q16"),
@@ -736,6 +771,14 @@ def test_a_restriction_comes_before_what_is_worth_playing(told, played):
     tell(engine, "boardsize 5")
     line, move = tell(engine, f"kata-genmove_analyze b {told}".strip())[0].split("\n")[1:]
     assert (infos(line)[0]["move"], move) == (played, f"play {played}")
+
+
+def test_who_may_not_pass_plays_where_nothing_is_to_be_gained():
+    engine = engine_of(Prefers("D4", "C3"), scorer=lambda: Scores(passes=True))
+    assert [tell(engine, f"lz-genmove_analyze {told}")[0].splitlines()[-1] for told in ("b avoid b pass 1", "w avoid b pass 1")] == [
+        "play D4",
+        "play pass",
+    ]
 
 
 def test_what_the_scorer_knows_is_told_from_the_players_view():
@@ -821,13 +864,20 @@ def test_every_command_pays_for_handicap_stones():
         def winrate(self, board, komi, rules, stop=None):
             return float(komi == 3.5)
 
-    engine = engine_of(Prefers("E5"), scorer=Counts)
+        def is_lost(self, board, komi, rules, stop=None):
+            return board.to_play == WHITE and komi < 3.5
+
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            return np.full((9, 9), komi == 3.5)
+
+    engine = engine_of(Prefers("E5"), scorer=Counts, resigns=True)
     tell(engine, "boardsize 9", "kata-set-rules chinese", "komi 0.5", "fixed_handicap 3")
     score, analysed, raw = tell(engine, "final_score", "kata-analyze b 50", "kata-raw-nn 0")
     assert score == "= B+6.5"
     assert {(move["scoreLead"], move["winrate"]) for move in infos(analysed.split("\n")[-1])} == {("6.500", "1.000000")}
     fields = raw_fields(raw)
     assert (fields["whiteLead"], fields["whiteWin"]) == ([-6.5], [0.0])
+    assert tell(engine, "genmove w") == ["= E5"], "neither resigned nor passed"
 
 
 def test_raw_network_does_not_wait_for_playouts_in_time_trouble():
@@ -951,6 +1001,19 @@ def test_the_end_of_input_ends_an_analysis():
     out = served(b"lz-analyze 10").decode()
     assert out.startswith("=\ninfo move D4 ")
     assert out.endswith("\n\n")
+
+
+def test_an_interval_of_nothing_does_not_flood_the_client(monkeypatch):
+    clock = [0.0]
+
+    def quiet(seconds: float) -> bool:
+        clock[0] += max(seconds, 0.001)
+        return clock[0] < 1
+
+    monkeypatch.setattr(gtp.time, "monotonic", lambda: clock[0])
+    engine = engine_of()
+    engine.quiet = quiet
+    assert 15 < tell(engine, "lz-analyze 0")[0].count("info move D4") <= 21
 
 
 def test_an_interval_longer_than_the_machine_can_wait():
@@ -1098,6 +1161,15 @@ def test_top_p_keeps_the_likeliest():
     assert set(drawn(200, temperature=1.0, seed=1, top_p=0.5)) == {"D4"}
     assert set(drawn(200, temperature=1.0, seed=1, top_p=0.7)) == {"D4", "B2"}
     assert set(drawn(200, temperature=1.0, seed=1, top_p=0.9)) == {"D4", "B2", "C3"}
+
+
+def test_a_move_that_the_policy_finds_impossible_can_be_asked_for():
+    class Sure(Prefers):
+        def probabilities(self, board, symmetries=1):
+            return np.float32(super().probabilities(board, symmetries) > 0.1)
+
+    engine = engine_of(Sure("D4"), temperature=1.0)
+    assert tell(engine, "lz-genmove_analyze b allow b C3 1")[0].endswith("play C3")
 
 
 def test_nothing_is_drawn_for_regression_tests():

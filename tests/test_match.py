@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -295,6 +296,7 @@ def test_killed_and_gone_on(hall: Hall, capsys: pytest.CaptureFixture[str]) -> N
     assert len(hall.records()) == 8
     assert not list(hall.out.glob("*.part"))
     assert played(capsys, command) == result
+    assert played(capsys, [*command, "--games", "3"])["games"] == 3
     assert hall.games() == after
     hall.assert_nobody_is_left()  # the killed one's engines too: they saw the end of their input
 
@@ -460,6 +462,25 @@ def test_summary_counts_draws_as_halves() -> None:
     assert (result["with_black"], result["with_white"]) == ([2, 3], [1, 3])
     assert result["share"] == pytest.approx(4 / 6, abs=1e-4)
     assert result["elo"] == pytest.approx(400 * math.log10(2), abs=0.1)
+
+
+def test_summary_of_faults_and_repeated_games() -> None:
+    """A wins all but the third game: one by B's fault; the last game is the first one again."""
+    settings = match.Settings(("a", "b"), ("A", "B"), 19, 7.0, None, 1, 822, 60.0, "none")
+    games = [game(number, result) for number, result in enumerate(["B+1", "W+R", "W+2.5", "W+T"], start=1)]
+    games[1] = dataclasses.replace(games[1], end="resignation", moves=130)
+    games[3] = dataclasses.replace(games[3], end="a fault", fault="time-out", by=1, reason="late", moves=7)
+    games.append(dataclasses.replace(games[0], number=5))
+    result = match.summary(settings, games)
+    assert (result["with_black"], result["with_white"], result["share"]) == ([2, 3], [2, 2], 0.8)
+    low, high = match.wilson(4, 5)
+    assert result["elo_interval"] == [round(match.elo(low), 1), round(match.elo(high), 1)]
+    assert result["average_length"] == (3 * 200 + 130) / 4, "of games without a fault"
+    assert result["ends"] == {"two passes": 3, "resignation": 1, "the length limit": 0, "a fault": 1, "a refused repetition": 0}
+    assert result["faults"] == [{}, {"time-out": 1}]
+    assert result["repeated"] == 1
+    lines = match.report(result).splitlines()
+    assert lines[-2:] == ["faults of B           time-out 1", "repeated games        1, move by move: the intervals are too narrow"]
 
 
 # ---- a real engine

@@ -550,6 +550,19 @@ def test_dame_are_nobodys_territory() -> None:
     assert judgement.expected_win_share(judgement.lead(), rules="area") == 5 / 8, "by area they decide"
 
 
+def test_a_stone_that_is_not_settled_turns_the_game() -> None:
+    """Black leads by 3; in every second playout White's stone at A1 lives, and A1 and B1 are hers: 4 points less."""
+    board = Board(9)
+    board.setup(black=[f"D{row}" for row in range(1, 10)] + ["A2", "B2", "C1"], white=[f"E{row}" for row in range(1, 10)] + ["A1"])
+    ends = np.full((8, 9, 9), WHITE, dtype=np.int8)
+    ends[:, :, :4] = BLACK
+    ends[::2, 8, :2] = WHITE
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.near_end
+    assert judgement.lead(-12) == 3
+    assert [judgement.expected_win_share(komi) for komi in (-14, -12, -8)] == [1, 0.5, 0]
+
+
 # Where the recorded counts of games on KGS and the playouts' own mistakes had disagreed: the winrate follows the lead.
 @pytest.mark.parametrize("rules", ["area", "territory"])
 def test_winrate_and_lead_of_an_end_agree(rules: scoring.Rules) -> None:
@@ -767,6 +780,8 @@ def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: 
     board.play(PASS)
     board.play(PASS)
     assert not worth(ends, answer), "a pass needs none"
+    ends[0, :2, 5:] = BLACK
+    assert not worth(ends, elsewhere), "nor is it anywhere"
 
 
 def test_after_a_pass_likely_moves_in_settled_places_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -817,6 +832,12 @@ def test_a_first_choice_that_two_playouts_leave_open_takes_no_more_of_them(monke
     assert asked == [2]
     assert worth("A1") == [], "more playouts show that F1 is White's"
     assert asked == [2, 6, 8], "a pass takes all of them"
+    monkeypatch.setattr(scoring, "FEW", 3)
+    open_points = [gopolicy.coords.point_from_gtp(vertex, 7) for vertex in ("F7", "G7", "F1", "G1")]
+    for point in open_points:
+        ends[1::2, point] = BLACK
+    assert worth("A1") == open_points
+    assert asked == [2, 6], "a round of playouts tells enough where more than a few points are open, and two do not"
 
 
 def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -902,6 +923,28 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
     few = Board(9)
     few.setup(white=["C3", "C7", "G3", "G7"])
     assert not scoring.is_lost(Uniform(), few, 200.5), "an opening"
+
+
+def test_how_far_behind_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Black loses by 9 points and komi: by a twentieth of 81 points or more, in every playout, and when a quarter of the board is laid."""
+    board = Board(9)
+    board.setup(black=[f"D{row}" for row in range(1, 10)], white=[*(f"E{row}" for row in range(1, 10)), "J1"])
+    ends = np.full((16, 9, 9), WHITE, dtype=np.int8)
+    ends[:, :, :4] = BLACK
+    monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start=0, **__: ends[start : start + playouts])
+
+    def is_lost(komi: float) -> list[bool]:
+        """For Black, and for White where she is behind by as much."""
+        return [scoring.is_lost(Uniform(), board, told, colour=colour) for colour, told in ((BLACK, komi), (WHITE, -18 - komi))]
+
+    assert is_lost(20) == [False, False], "there are 19 stones"
+    board.setup(white=["J9"])
+    assert is_lost(20) == [True, True]
+    assert is_lost(-4.9) == [True, True]
+    assert is_lost(-5) == [False, False], "by 4 points"
+    ends[15, 0] = (BLACK,) * 4 + (EMPTY,) * 5  # 4 points of 9
+    assert scoring.is_lost(Uniform(), board, -3.5, colour=BLACK)
+    assert not scoring.is_lost(Uniform(), board, -4, colour=BLACK), "the last playout is a draw"
 
 
 def test_by_territory_stones_laid_in_the_own_area_win_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -911,8 +911,12 @@ def test_metrics_of_a_run_that_goes_on(tmp_path, pictures):
         log.write("train", 5, positions=10, loss=1.25, top1=0.5, note="text is for people")
         kept = log.position()
         log.write("train", 10, positions=20, loss=1.0, top1=0.5)
+    earlier = set(tmp_path.glob("events.*"))
     with metrics.Metrics(tmp_path, keep=kept, step=5) as log:
         log.write("train", 10, positions=20, loss=0.5, top1=0.75)
+    (events,) = set(tmp_path.glob("events.*")) - earlier
+    # step = 6, session_log = {status = START}: TensorBoard drops what has this step or a later one, and keeps the fifth.
+    assert b"\x10\x06\x3a\x02\x08\x01" in events.read_bytes()
     records = metrics.read(tmp_path)
     assert [(record["step"], record["loss"]) for record in records] == [(5, 1.25), (10, 0.5)]
     with open(tmp_path / "metrics.jsonl", "a") as file:
@@ -920,6 +924,30 @@ def test_metrics_of_a_run_that_goes_on(tmp_path, pictures):
     assert metrics.read(tmp_path) == records
     metrics.draw(tmp_path)
     assert (tmp_path / "curves.png").exists()
+
+
+def test_what_the_curves_show(tmp_path, pictures, monkeypatch):
+    from matplotlib.figure import Figure
+
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append((figure, Path(path).touch())))
+    for unit, word in ((1000, "thousands"), (1_000_000, "millions")):
+        (tmp_path / word).mkdir()
+        with metrics.Metrics(tmp_path / word) as log:
+            log.write("train", 1, positions=unit, loss=3.0, top1=0.25)
+            log.write("validation", 2, positions=2 * unit, loss=2.5, top1=0.5)
+        assert metrics.draw(tmp_path / word)
+        for axes, first, second, last in zip(figures[-1][0].axes, (3.0, 25.0), (2.5, 50.0), ("last 2.500", "last 50.0 %"), strict=True):
+            assert [line.get_xydata().tolist() for line in axes.get_lines()] == [[[1, first]], [[2, second]]]
+            assert axes.get_xlabel() == f"positions seen ({word})"
+            assert axes.get_legend().get_texts()[-1].get_text().endswith(last)
+
+
+def test_metrics_that_are_gone_begin_anew(tmp_path):
+    """A checkpoint remembers a file that somebody has taken away."""
+    with metrics.Metrics(tmp_path, keep=100, step=5) as log:
+        log.write("train", 6, loss=1.0)
+    assert metrics.read(tmp_path) == [{"kind": "train", "step": 6, "loss": 1.0}]
 
 
 def test_nothing_to_draw_yet(tmp_path, pictures):
