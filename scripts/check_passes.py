@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import shutil
+import statistics
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -153,12 +154,14 @@ def main() -> int:
         return 2
     lost = [one for one in found if one.lost_by_it]
     if not args.json:
-        counted = sorted(one.played_out - one.ended for one in found if abs(one.ended) < 999)
+        counted = [one.played_out - one.ended for one in found if abs(one.ended) < 999]
         print(f"{seen} games, {len(found)} with a pass of {args.player}; GNU Go, level {args.level}, plays on from the first")
         if counted:
             dear = sum(gain > 2 for gain in counted)
-            median, most = counted[len(counted) // 2], counted[-1]
-            print(f"  playing on gains {median:+g} points in the median, {most:+g} at most; over 2 points in {dear} games")
+            print(
+                f"  playing on gains {statistics.median(counted):+g} points in the median, {max(counted):+g} at most; "
+                f"over 2 points in {dear} games"
+            )
         print(f"  games lost that GNU Go wins from the pass: {len(lost)}")
         for one in lost:
             print(f"    {one.game}: move {one.move}, {one.ended:+g} at the end, {one.played_out:+g} played out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gopolicy.coords import BLACK, WHITE
-from gopolicy.sgf import read_sgf
+from gopolicy.sgf import GameRecord, read_sgf
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -96,6 +97,39 @@ def test_whose_pass_it_is_and_whose_points() -> None:
         assert found is not None
         assert (found.ended, found.played_out, found.lost_by_it) == (ended, 8, ended < 0)
     assert check_passes.look_at(read_sgf(game.format("", "")), BLACK, Told()) is None
+
+
+def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Leads at the end and played out: +1 and +3, -2.5 and +4 (lost by it), -8 and -7, 0 and +9, and one that was resigned."""
+    leads = {"a": (1.0, 3.0), "b": (-2.5, 4.0), "c": (-8.0, -7.0), "d": (0.0, 9.0), "e": (-999.0, -1.0)}
+    for name in leads:
+        (tmp_path / f"{name}.sgf").write_text(GAME.format("", WALLS))
+
+    def look_at(record: GameRecord, colour: int, gnugo: check_passes.GnuGo) -> check_passes.Pass:
+        return check_passes.Pass(record.name, 9, *leads[Path(record.name).stem], 20)
+
+    monkeypatch.setattr(check_passes, "look_at", look_at)
+    monkeypatch.setattr(check_passes, "GnuGo", lambda program, level: io.StringIO())
+    for names, status, told in (
+        (
+            "abcde",
+            1,
+            [
+                "gains +4.25 points in the median, +9 at most; over 2 points in 2 games",
+                "the pass: 1",
+                "b.sgf: move 9, -2.5 at the end, +4 played",
+            ],
+        ),
+        ("acde", 0, ["gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"]),
+        ("e", 0, ["the pass: 0"]),
+    ):
+        files = [str(tmp_path / f"{name}.sgf") for name in names]
+        monkeypatch.setattr(sys, "argv", ["check_passes.py", *files, "--player", "gopolicy", "--gnugo", sys.executable])
+        assert check_passes.main() == status
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert first.startswith(f"{len(names)} games, {len(names)} with a pass of gopolicy")
+        assert len(rest) == len(told)
+        assert all(text in line for text, line in zip(told, rest, strict=True))
 
 
 def test_a_player_is_known_by_a_part_of_the_name() -> None:
