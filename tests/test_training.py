@@ -936,7 +936,7 @@ def test_what_the_curves_show(tmp_path, pictures, monkeypatch):
         with metrics.Metrics(tmp_path / word) as log:
             log.write("train", 1, positions=unit, loss=3.0, top1=0.25)
             log.write("validation", 2, positions=2 * unit, loss=2.5, top1=0.5)
-        assert metrics.draw(tmp_path / word)
+        metrics.draw(tmp_path / word)
         for axes, first, second, last in zip(figures[-1][0].axes, (3.0, 25.0), (2.5, 50.0), ("last 2.500", "last 50.0 %"), strict=True):
             assert [line.get_xydata().tolist() for line in axes.get_lines()] == [[[1, first]], [[2, second]]]
             assert axes.get_xlabel() == f"positions seen ({word})"
