@@ -10,6 +10,7 @@ exact. Many boards go through it some at a time (``in_parts``), so that what a l
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -92,19 +93,17 @@ class _Operands:
     """
 
     EVEN = 4
+    KEPT = 16  # layouts, the latest: one of all layers of ``default`` takes 10 MiB, and on 16 threads a size of board has up to 64
 
     def __init__(self, lay_out: Callable[[int, int], Any], *rest: Any) -> None:
-        self.lay_out, self.rest = lay_out, rest
-        self.laid_out: dict[tuple[int, int, int], Any] = {}
+        self.laid_out = functools.lru_cache(self.KEPT)(lambda boards, size, threads: lay_out(boards, size))
+        self.rest = rest
 
     def __call__(self, planes: Tensor) -> tuple[Any, ...]:
         """For boards as many and as large as those of planes (B, P, N, N), which need not be the convolution's own input."""
         threads = torch.get_num_threads()
-        boards, size = max(1, min(len(planes), self.EVEN * threads)), planes.shape[-1]
-        key = boards, size, threads
-        if key not in self.laid_out:
-            self.laid_out[key] = self.lay_out(boards, size)
-        return self.laid_out[key], *self.rest
+        boards = max(1, min(len(planes), self.EVEN * threads))
+        return self.laid_out(boards, planes.shape[-1], threads), *self.rest
 
 
 def _reordered(weight: Tensor, padding: Any, groups: int, like: list[int]) -> Any:

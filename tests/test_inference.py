@@ -144,12 +144,14 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
     assert (together - one_by_one).abs().max() < 1e-3 * one_by_one.abs().max()
 
 
+@pytest.mark.skipif(not torch.cpu.get_capabilities().get("avx2", False), reason="which layouts oneDNN wants is known for x86 alone")
 @pytest.mark.parametrize("precision", ["float32", "bf16", pytest.param("int8", marks=with_int8)])
 @pytest.mark.parametrize("filters", [96, 192])  # in blocks of 32, 48 or 64, as boards and threads divide
 def test_no_call_lays_weights_out_anew(capfd, precision, filters):
     network = trained(kind="residual", layers=2, filters=filters).folded()
     prepared, planes = prepared_in(precision, network, positions(9))
-    weights, threads = (f"{filters}x48x5x5", f"{filters}x{filters}x3x3"), torch.get_num_threads()
+    weights = (f"{filters}x48x5x5", f"{filters}x{filters}x3x3", f"36x{filters}x{filters}x1x1")  # the last: as Winograd has them
+    threads = torch.get_num_threads()
     try:
         with torch.inference_mode():
             for count in (2, 3, 4):  # threads
@@ -165,6 +167,16 @@ def test_no_call_lays_weights_out_anew(capfd, precision, filters):
                     assert [row for row in said if row[5] == "reorder" and row[-2] in weights] == []
     finally:
         torch.set_num_threads(threads)
+
+
+def test_layouts_of_many_numbers_of_boards_are_not_all_kept():
+    network = trained(kind="alphago", layers=2, filters=8).folded()
+    prepared, planes = prepared_in("float32", network, positions(2))
+    with torch.inference_mode():
+        for size in range(5, 5 + inference._Operands.KEPT):
+            for count in (1, 2):
+                prepared(planes[:count, :, :size, :size])
+    assert [layer.laid_out.cache_info().currsize for layer in prepared.layers] == [inference._Operands.KEPT] * 2
 
 
 @with_int8
