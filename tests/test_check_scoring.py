@@ -103,9 +103,10 @@ def test_where_nothing_can_be_compared(tmp_path: Path) -> None:
     )
 
 
-def test_which_files_are_taken(tmp_path: Path) -> None:
+def test_which_files_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One in so many, each by its own name, and of these the finished games that can be counted."""
-    files = [tmp_path / f"{number}.sgf" for number in range(90)]
+    monkeypatch.chdir(tmp_path)  # a folder's name, another in every run, would be part of theirs
+    files = [Path(f"{number}.sgf") for number in range(90)]
     for file in files:
         file.write_text(GAME.format("", ""))
     every, third, of_half = (
