@@ -936,9 +936,9 @@ def test_how_far_behind_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     def is_lost(komi: float) -> list[bool]:
         """For Black, and for White where she is behind by as much."""
         answers = []
-        for board.to_play, told in ((WHITE, -18 - komi), (BLACK, komi)):
+        for board.to_play, told in ((BLACK, komi), (WHITE, -18 - komi)):
             answers.append(scoring.is_lost(Uniform(), board, told))
-        return answers[::-1]
+        return answers
 
     assert is_lost(20) == [False, False], "there are 19 stones"
     board.setup(white=["J9"])
@@ -946,6 +946,7 @@ def test_how_far_behind_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_lost(-4.9) == [True, True]
     assert is_lost(-5) == [False, False], "by 4 points"
     ends[15, 0] = (BLACK,) * 4 + (EMPTY,) * 5  # 4 points of 9
+    board.to_play = BLACK
     assert scoring.is_lost(Uniform(), board, -3.5)
     assert not scoring.is_lost(Uniform(), board, -4), "the last playout is a draw"
 
