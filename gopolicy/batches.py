@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ from gopolicy.ladders import Reader
 PER_GAME = 8  # samples of one replayed game in a batch
 LONGEST_GAME = 1024  # positions
 SIZE = 19
+
+Made = TypeVar("Made")
 
 _GOLDEN = 0x9E3779B97F4A7C15
 
@@ -226,6 +228,21 @@ def playable(packed: PackedGames, split: str) -> tuple[npt.NDArray[np.int64], np
     return games[counts > 0], counts[counts > 0]
 
 
+def _made_ahead(pool: ThreadPoolExecutor, make: Callable[[int], Made], numbers: Iterable[int], most: int) -> Iterator[Made]:
+    """What ``make`` gives for each of ``numbers``, in their order; at most ``most`` are made or wait while one is used."""
+    ahead: deque[Future[Made]] = deque()
+    try:
+        for number in numbers:
+            ahead.append(pool.submit(make, number))
+            if len(ahead) > most:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
+
+
 class Batches:
     """Endless training batches of a split; see the module's docstring for the order of samples.
 
@@ -291,21 +308,16 @@ class Batches:
         planes, targets = encode_samples(self.packed, *self.draw(whole_number(step, "the number of a step", 0)), self.planes)
         return (planes.pin_memory(), targets.pin_memory()) if self.pin_memory else (planes, targets)
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches ``step``, ``step + 1`` and so on, made ahead in threads."""
-        ahead: deque[Future[tuple[torch.Tensor, torch.Tensor]]] = deque()
-        try:
-            while True:
-                while len(ahead) < 2 * self.threads:
-                    ahead.append(self._pool.submit(self.make, step))
-                    step += 1
-                began = time.perf_counter()
-                batch = ahead.popleft().result()
-                self.waited_seconds += time.perf_counter() - began
-                yield batch
-        finally:
-            for future in ahead:
-                future.cancel()
+    def stream(self, steps: Iterable[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of these steps, made ahead in threads."""
+        made = _made_ahead(self._pool, self.make, steps, 2 * self.threads)
+        while True:
+            began = time.perf_counter()
+            batch = next(made, None)
+            self.waited_seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -347,10 +359,4 @@ def fixed(
         return planes_, targets, {"game": game, "move_number": ply + 1}
 
     with ThreadPoolExecutor(2, thread_name_prefix="fixed") as pool:
-        ahead: deque[Future[Measured]] = deque()
-        for first in range(0, total, batch_size):
-            ahead.append(pool.submit(make, first))
-            if len(ahead) > 4:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        yield from _made_ahead(pool, make, range(0, total, batch_size), 4)

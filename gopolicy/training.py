@@ -32,6 +32,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -65,6 +66,7 @@ CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
 NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory")  # what torch says where it raises no OutOfMemoryError
+APART = 256  # steps between two uses of a batch that a teacher was asked about: of 128 positions each, 24 MB of answers
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -109,6 +111,7 @@ class TrainingConfig:
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
     augment: bool = _option(True, "turns and mirrors positions at random; a last phase without teaches which way round people begin")
     teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
+    teacher_uses: int = _option(1, f"times that a batch is used, {APART} steps apart, for each time that the teacher is asked about it")
     teacher_weight: float = _option(1.0, "the teacher's part of the target; what is left of 1 is the played move's")
     precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
     seed: int = _option(1, "of the first weights, the order of positions and their symmetries")
@@ -125,7 +128,7 @@ class TrainingConfig:
         limits: dict[str, tuple[float, float]] = {
             "batch_size": (1, 2**20), "lr": (0, 100), "momentum": (0, 0.9999), "weight_decay": (0, 10), "warmup_steps": (0, 2**40),
             "final_lr": (0, 1), "half_every": (1, 2**40), "steps": (0, 2**40), "max_minutes": (0, 1e7), "grad_clip": (0, 1e9),
-            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_weight": (0, 1), "seed": (0, 2**31 - 1),
+            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_uses": (1, 1000), "teacher_weight": (0, 1), "seed": (0, 2**31 - 1),
             "threads": (0, MAX_THREADS), "batch_threads": (1, MAX_THREADS), "validate_every": (1, 2**40),
             "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
@@ -139,8 +142,9 @@ class TrainingConfig:
                 raise OptionError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
             raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
-        if self.teacher_weight != 1 and not self.teacher:
-            raise OptionError("--teacher-weight is given and no --teacher")
+        for name in ("teacher_uses", "teacher_weight"):
+            if getattr(self, name) != 1 and not self.teacher:
+                raise OptionError(f"{_flag(name)} is given and no --teacher")
 
     @property
     def seconds(self) -> float:
@@ -164,14 +168,14 @@ MAY_CHANGE = frozenset(
 
 
 class BatchSource(Protocol):
-    """What the loop needs of ``batches.Batches``: this process's part of every batch, from any step on."""
+    """What the loop needs of ``batches.Batches``: this process's part of any batch."""
 
     waited_seconds: float  # how long the reader has waited so far
 
     @property
     def positions(self) -> int: ...  # in the split
 
-    def from_step(self, step: int) -> Iterator[tuple[Tensor, Tensor]]: ...  # (B, P, N, N) uint8 or int8, (B,) int64
+    def stream(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]: ...  # (B, P, N, N) uint8 or int8, (B,) int64
 
     def close(self) -> None: ...
 
@@ -304,11 +308,27 @@ class Teacher:
         if network.config.planes != config.planes:
             raise OptionError(f"--teacher {config.teacher} reads the planes {network.config.planes}, the options ask for {config.planes}")
         self.policy = policy.Policy(network, description, device, policy.quickest(str(device), config.planes))
-        self.weight = config.teacher_weight
+        self.uses, self.weight = config.teacher_uses, config.teacher_weight
+        self._answers: dict[int, tuple[int, Tensor]] = {}  # by place among ``APART`` batches: the batch's number, (B, N*N) float16
 
-    def __call__(self, planes: Tensor, played: Tensor) -> Tensor:
-        """The target: planes (B, P, N, N), played points (B,) int64 → (B, N*N) float32, 1 in sum."""
-        target = self.weight * self.policy.log_probabilities(planes).exp()
+    def batch(self, step: int) -> int:
+        """The number of the batch of a step: ``APART`` different ones, all of them ``uses`` times over, and then the next."""
+        block, place = divmod(step, APART * self.uses)
+        return APART * block + place % APART
+
+    def __call__(self, planes: Tensor, played: Tensor, step: int) -> Tensor:
+        """The target of a step's batch: planes (B, P, N, N), played points (B,) int64 → (B, N*N) float32, 1 in sum.
+
+        Asks once about each batch, and keeps the answers until its last use.
+        """
+        number = self.batch(step)
+        asked, answer = self._answers.get(number % APART, (-1, planes))
+        if asked != number:
+            answer = self.policy.log_probabilities(planes).exp()
+            if self.uses > 1:
+                answer = answer.half()  # at its first use too: a run that is resumed between two uses asks again
+                self._answers[number % APART] = number, answer
+        target = self.weight * answer.float()
         return target.scatter_add_(1, played[:, None], torch.full_like(played, 1 - self.weight, dtype=target.dtype)[:, None])
 
 
@@ -575,7 +595,8 @@ def train(
         if checkpoint is None and log is not None:
             save(log)  # from here on there is always something to go on from
         network.train()
-        feed = batches.from_step(counters.step)
+        steps = itertools.count(counters.step)
+        feed = batches.stream(map(teacher.batch, steps) if teacher else steps)
         began = time.monotonic() - counters.elapsed
         saved = line_began = time.monotonic()
         line_waited, line_steps, paused = batches.waited_seconds, 0, 0.0
@@ -602,7 +623,7 @@ def train(
             x, y = to_device(planes, targets, device, number)
             with autocast(device, number):
                 logits = model(x)
-            loss = F.cross_entropy(logits, y if teacher is None else teacher(x, y), label_smoothing=config.label_smoothing)
+            loss = F.cross_entropy(logits, y if teacher is None else teacher(x, y, counters.step), label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
             if config.grad_clip:
                 nn.utils.clip_grad_norm_(parameters, config.grad_clip)

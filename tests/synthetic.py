@@ -11,7 +11,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -32,13 +32,12 @@ class Synthetic:
         planes[:, 0].flatten(1)[torch.arange(self.batch_size), points] = 1
         return planes[self.part], (points + 1)[self.part]
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        while True:
+    def stream(self, steps: Iterable[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for step in steps:
             if step in self.events:
                 self.events[step]()
             self.asked.append(step)
             yield self.batch(step)
-            step += 1
 
     def close(self) -> None:
         pass

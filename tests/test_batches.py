@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,14 @@ def test_every_plane_set_is_made(packed: PackedGames, name: str) -> None:
 
 def test_a_batch_follows_from_seed_and_step_alone(packed: PackedGames) -> None:
     a, b = Batches(packed, batch_size=32, threads=2), Batches(packed, batch_size=32, threads=1)
-    stream = a.from_step(5)
-    for step in (5, 6, 7):
-        planes, targets = next(stream)
+    steps = (5, 6, 7, 5, 9)  # more than are made ahead
+    for step, (planes, targets) in zip(steps, a.stream(steps), strict=True):
         again, same = b.make(step)
         assert torch.equal(planes, again)
         assert torch.equal(targets, same)
+    endless = a.stream(itertools.count(8))
+    assert torch.equal(next(endless)[0], b.make(8)[0])
+    assert torch.equal(next(endless)[0], b.make(9)[0])
     assert not torch.equal(b.make(5)[0], b.make(6)[0])
     assert not torch.equal(b.make(5)[0], Batches(packed, batch_size=32, seed=2).make(5)[0])
 

@@ -422,9 +422,45 @@ def test_the_target_is_the_teachers_probabilities_and_the_played_move(weight):
         expected = weight * network.eval()(planes.float()).softmax(1)
     for i in range(2):
         expected[i, played[i]] += 1 - weight
-    target = training.Teacher(config, CPU.device)(planes.to(torch.bfloat16), played)
+    target = training.Teacher(config, CPU.device)(planes.to(torch.bfloat16), played, 0)
     assert target.sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
     np.testing.assert_allclose(target, expected, atol=0.03)  # the teacher computes in 8-bit integers or bf16
+
+
+def test_a_teacher_is_asked_once_about_a_batch_that_comes_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "APART", 3)
+    made: list[Synthetic] = []
+    asked: list[torch.Tensor] = []
+    init, ask = Synthetic.__init__, training.policy.Policy.log_probabilities
+
+    def seen(self, *arguments, **options):
+        init(self, *arguments, **options)
+        made.append(self)
+
+    def told(self, planes):
+        asked.append(planes.clone())
+        return ask(self, planes)
+
+    monkeypatch.setattr(training.policy.Policy, "log_probabilities", told)
+    torch.manual_seed(1)
+    weights.save(tmp_path / "teacher.safetensors", PolicyNetwork(PolicyConfig("alphago4", 4, 8, 3)), {})
+    options = SMALL | {"steps": 14, "teacher": str(tmp_path / "teacher.safetensors"), "teacher_uses": 2, "teacher_weight": 0.75}
+    monkeypatch.setattr(Synthetic, "__init__", seen)
+    train(tmp_path / "whole", **options)
+    assert made[0].asked[:14] == [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7]
+    monkeypatch.setattr(Synthetic, "__init__", init)
+    batches_ = Synthetic(SMALL["batch_size"], SMALL["seed"])
+    assert len(asked) == 8
+    assert all(torch.equal(planes, batches_.batch(number)[0].float()) for number, planes in enumerate(asked))
+
+    # Stopped between the two uses of a batch, it asks again and comes to the same weights.
+    stop = {1: lambda: os.kill(os.getpid(), signal.SIGINT)} if os.name != "nt" else {}
+    assert train(tmp_path / "parts", events=stop, **options) == (130 if stop else 0)
+    train(tmp_path / "parts", resume=True, **options)
+    one, two = (load_file(tmp_path / name / training.WEIGHTS) for name in ("whole", "parts"))
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    with pytest.raises(TrainingError, match="was started with --teacher-uses 2, and cannot go on with 3"):
+        train(tmp_path / "parts", resume=True, **options | {"teacher_uses": 3})
 
 
 def test_teachers_that_cannot_teach(tmp_path):
@@ -434,6 +470,10 @@ def test_teachers_that_cannot_teach(tmp_path):
         train(tmp_path / "run", **SMALL, steps=1, teacher="fast")
     with pytest.raises(TrainingError, match="--teacher-weight is given and no --teacher"):
         TrainingConfig(teacher_weight=0.5)
+    with pytest.raises(TrainingError, match="--teacher-uses is given and no --teacher"):
+        TrainingConfig(teacher_uses=3)
+    with pytest.raises(TrainingError, match="--teacher-uses is 0, expected 1 to 1000"):
+        TrainingConfig(teacher="fast", teacher_uses=0)
     with pytest.raises(TrainingError, match=r"--teacher-weight is 1\.5, expected 0 to 1"):
         TrainingConfig(teacher="fast", teacher_weight=1.5)
 
