@@ -53,7 +53,7 @@ def main() -> int:
             return 0
         network, description = weights.load(args.weights)
         told = {key: value for key, value in description.items() if key not in ("format", "network", "plane_set", "saved")}
-        told["measured"] = {"games": packed.summary()["servers"], "split": "test", "symmetries": 1, **new}
+        told["measured"] = {"servers": packed.summary()["servers"], "split": "test", "symmetries": 1, **new}
         if args.data:
             told["data"] = args.data
         target = weights.NETWORKS / f"{args.name}.safetensors"

@@ -107,6 +107,7 @@ def test_what_is_better_is_written_with_what_it_was_measured_by(
     torch.testing.assert_close(network(planes), logits(*GOOD).expand(2, -1))
     assert (description["steps"], description["data"]) == (5, "games of ten points")
     measured = description["measured"]
+    assert measured["servers"] == packed.summary()["servers"] != {}
     assert (measured["split"], measured["games"], measured["positions"]) == ("test", count, count * len(PLAYED))
     assert measured["top1"] == pytest.approx(1 / len(PLAYED), abs=1e-5)
     right = logits(*GOOD).double()[PLAYED].mean().item()
