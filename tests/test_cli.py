@@ -174,19 +174,20 @@ def test_the_options_of_an_engine_reach_its_networks(command: str, line: str, mo
             return [board.legal_mask().astype(np.float32) for board in boards]
 
     def load(name: str, **options: object) -> Player:
+        assert name not in loaded, "once"
         loaded[name] = options
         return Player()
 
     monkeypatch.setattr(policy, "load", load)
     monkeypatch.setattr(policy, "quickest", lambda device: f"quickest on {device}")
     monkeypatch.setattr(weights, "packaged", lambda: ["playouts"])
-    serve_here = lambda serve, _: serve(io.BytesIO(line.encode()), io.BytesIO())  # noqa: E731
+    serve_here = lambda serve, _: serve(io.BytesIO(f"{line}\n{line}".encode()), io.BytesIO())  # noqa: E731
     monkeypatch.setattr(import_module(f"gopolicy.{command}"), "run_process", serve_here)
     options = "--weights w.safetensors --device cuda:1 --threads 3 --precision bf16 --symmetries 8"
     cli.main([command, *options.split()])
     both = {"device": "cuda:1", "threads": 3}
     assert loaded == {"w.safetensors": both | {"precision": "bf16"}, "playouts": both | {"precision": "quickest on cuda:1"}}
-    assert asked == [8]
+    assert asked == [8, 8]
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1340,7 +1340,8 @@ def tiny_weights(tmp_path_factory) -> Path:
 
 def start(folder: Path, *command: str, data: bytes = b"", status: int = 0) -> tuple[str, str]:
     """Standard output and error of a Python process that is started in ``folder`` and knows nothing of this checkout."""
-    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # Nor is it unbuffered, with which output that is lost to users would come.
+    surroundings = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONUNBUFFERED")}
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env=surroundings, input=data, capture_output=True, timeout=300, check=False
     )

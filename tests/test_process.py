@@ -1,0 +1,74 @@
+"""An engine as a process: streams that are closed or break, how it ends, and what its options are where nothing is said."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gopolicy.process import Lines, add_policy_arguments, checked, say
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes the streams")
+@pytest.mark.parametrize(
+    ("closed", "does", "status", "said"),
+    [
+        ("<&-", "raise RuntimeError", 0, ""),  # nobody asks
+        ("2>&-", "print('stray'); os.write(1, b'stray')", 0, ""),
+        (">&-", "pass", 1, "standard output is closed, so there is nowhere to answer\n"),
+        ("", "raise KeyboardInterrupt", 1, ""),
+        ("", "raise BrokenPipeError", 0, ""),  # the client has gone
+    ],
+)
+def test_how_the_process_ends(closed: str, does: str, status: int, said: str) -> None:
+    program = f"import os\nfrom gopolicy.process import Loading, run\ndef serve(*_): {does}\nrun(serve, Loading(int))"
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", program]
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr[-len(said) :] if said else done.stderr) == (status, "", said)
+
+
+def test_a_log_that_nobody_reads_does_not_end_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    say("genmove failed")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_stream_that_breaks_has_ended() -> None:
+    class Broken(io.BytesIO):
+        def __next__(self) -> bytes:
+            raise OSError
+
+    lines = Lines(Broken())
+    assert not lines.quiet(60)
+    assert list(lines) == []
+
+
+def test_what_an_engine_is_asked_with_where_nothing_is_said() -> None:
+    parser = argparse.ArgumentParser()
+    add_policy_arguments(parser)
+    assert vars(parser.parse_args([])) == {
+        "weights": "default", "device": "auto", "precision": "auto", "threads": None, "symmetries": 1
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "wrong"), [(int, "a whole number", ["x", "1.5", "0"]), (float, "a number", ["x", "-1"])])
+def test_a_number_that_does_not_fit(kind: Callable[[str], float], name: str, wrong: list[str]) -> None:
+    convert = checked(kind, lambda n: n >= 1, "1 or more")
+    assert convert("1") == 1
+    for text in wrong:
+        with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"{text!r}: expected {name}, 1 or more")):
+            convert(text)
