@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -53,13 +55,15 @@ for line in sys.stdin:
         moves = vertices or [f"{letter}{dict(b=1, w=5)[words[0]]}" for letter in "ABC"]
         vertex = moves[turn - 1] if turn <= len(moves) else "PASS"
         answer({
-            "garbage": "hello", "nonsense": "= Z99", "two words": "= A1 B1", "empty": "=", "error": "? no idea", "resign": "= resign",
+            "garbage": "hello", "nonsense": "= Z99", "two words": "= A1 B1", "empty": "=", "error": "? no idea", "resign": "= Resign",
             "illegal": "= A1" if words[0] == "b" else "= A5",
         }.get(kind, "= " + vertex))
     elif command == "play" and kind == "deaf":
         answer("? illegal move")
     elif command == "play" and kind == "superko" and words in heard:
         answer("? illegal move")
+    elif command == "play" and kind == "fragile" and words in heard:
+        sys.exit(3)
     elif command == "final_score":
         answer("= " + vertices[0])
     else:
@@ -157,12 +161,30 @@ def test_colours_and_openings_alternate(hall: Hall, capsys: pytest.CaptureFixtur
     hall.assert_nobody_is_left()
 
 
+def test_as_many_games_at_once_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = match.Settings(("a", "b"), ("A", "B"), 9, 7.0, None, 1, 262, 60.0, "none")
+    together, tables = threading.Barrier(3), set()
+
+    def play(table: match.Table, number: int) -> tuple[match.Game, sgf.GameRecord]:
+        tables.add(table)
+        together.wait(30)
+        return game(number, "B+1"), sgf.GameRecord(9, 7.0)
+
+    monkeypatch.setattr(match.Table, "play", play)
+    with contextlib.closing(match.Log(tmp_path, settings)) as log:
+        match.play_missing(match.Match(settings, tmp_path), log, 6, 3)
+        assert sorted(log.games) == [1, 2, 3, 4, 5, 6]
+    assert len(tables) == 3, "the engines keep running from game to game"
+
+
 def test_a_draw_from_the_empty_board(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
     command = hall.command(
         hall.engine("one"), hall.engine("two"), "--size", "9", "--openings", "0", "--referee", hall.engine("referee", "0")
     )
     result = played(capsys, command)
     assert (result["draws"], result["share"], result["elo"]) == (2, 0.5, 0)
+    heard = hall.heard("referee.log")
+    assert [after for line, after in itertools.pairwise(heard) if line == "final_score"] == ["quit"] * 2, "a new one for each game"
     for record in hall.records():
         assert record.result == "0"
         assert [point_to_gtp(point, 9) for _, point in record.moves] == ["A1", "A5", "B1", "B5", "C1", "C5", "pass", "pass"]
@@ -214,12 +236,16 @@ def test_a_fault_loses_the_game_and_the_match_goes_on(
     assert reason in games[0]["reason"]
     # It was started again: each game goes as far as the first with that colour.
     assert games[2]["moves"] == games[0]["moves"]
+    assert hall.heard("engine-A.log").count("quit") == 1, "when it was introduced; after a fault it is killed at once"
     hall.assert_nobody_is_left()
 
 
 def test_an_engine_that_hangs_is_killed_with_its_children(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
     wrapped = shlex.join(["sh", "-c", f"{hall.engine('hang')}; true"])
-    result = played(capsys, hall.command(hall.engine("one"), wrapped, "--games", "1", "--move-time", "2"))
+    assert match.main(hall.command(hall.engine("one"), wrapped, "--games", "1", "--move-time", "2")) == 0
+    out, err = capsys.readouterr()
+    assert "game 1: hang 1.0: time-out, no answer to 'genmove w' within 2 s\n" in err
+    result = json.loads(out)
     assert (result["wins"], result["faults"]) == (1, [{}, {"time-out": 1}])
     assert [record.result for record in hall.records()] == ["B+T"]
     assert "no answer to 'genmove w' within 2 s" in hall.games()[0]["reason"]
@@ -236,26 +262,35 @@ def test_resignation_and_length_limit(hall: Hall, capsys: pytest.CaptureFixture[
     assert [(line["moves"], line["result"]) for line in hall.games()] == [(5, "B+2.5")] * 2
 
 
-@pytest.mark.parametrize(("white", "end", "result"), [("two", "two passes", "B+2.5"), ("superko", "a refused repetition", "Void")])
-def test_a_repeated_position(hall: Hall, capsys: pytest.CaptureFixture[str], white: str, end: str, result: str) -> None:
+@pytest.mark.parametrize(
+    ("white", "end", "result", "faults"),
+    [
+        ("two", "two passes", "B+2.5", {}),
+        ("superko", "a refused repetition", "Void", {}),
+        ("fragile", "a fault", "B+F", {"crash": 1}),
+    ],
+)
+def test_a_repeated_position(
+    hall: Hall, capsys: pytest.CaptureFixture[str], white: str, end: str, result: str, faults: dict[str, int]
+) -> None:
     """On 2x2: Black's B2 captures one stone, White's second B1 three, and then Black's A1 makes the position after move 2 again."""
     command = hall.command(
         hall.engine("one", "A1", "B2", "A2", "A1"), hall.engine(white, "B1", "pass", "B1"), "--games", "1", "--size", "2"
     )
     summary = played(capsys, command)
     (game,) = hall.games()
-    assert (game["end"], game["result"], game["by"]) == (end, result, None)
+    assert (game["end"], game["result"], game["by"]) == (end, result, 1 if faults else None)
     assert summary["no_result"] == (result == "Void")
-    assert summary["faults"] == [{}, {}]
+    assert summary["faults"] == [{}, faults]
 
 
 @pytest.mark.parametrize(
     ("referee", "reason"),
-    [("none", ""), ("garbled", "the referee: 'dunno' is no final_score"), ("deaf", "the referee: it answered '? illegal move'")],
+    [("none", ""), ("garbled", "the referee: 'B+2.5 or so' is no final_score"), ("deaf", "the referee: it answered '? illegal move'")],
 )
 def test_without_a_count_there_is_no_result(hall: Hall, capsys: pytest.CaptureFixture[str], referee: str, reason: str) -> None:
     command = hall.command(
-        hall.engine("one"), hall.engine("two"), "--referee", "none" if referee == "none" else hall.engine(referee, "dunno")
+        hall.engine("one"), hall.engine("two"), "--referee", "none" if referee == "none" else hall.engine(referee, "B+2.5 or so")
     )
     result = played(capsys, command)
     assert (result["wins"], result["losses"], result["no_result"]) == (0, 0, 2)
@@ -264,6 +299,44 @@ def test_without_a_count_there_is_no_result(hall: Hall, capsys: pytest.CaptureFi
         assert (game["result"], record.result) == ("?", "?")
         assert game["reason"].startswith(reason)
     hall.assert_nobody_is_left()
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "reason"),
+    [
+        ("", "crash", "it ended with status 0 instead of answering 'name'"),  # before it was asked
+        ("print('= ' + 99 * 'x')", "garbage", "is no answer"),
+        ("print('= x' + 9 * '\\nx', end='\\n\\n')", "garbage", "is no answer"),
+    ],
+)
+def test_a_program_that_has_gone_or_does_not_come_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, kind: str, reason: str
+) -> None:
+    monkeypatch.setattr(match, "LONGEST_LINE", 50)
+    monkeypatch.setattr(match, "MOST_LINES", 5)
+    program = match.Program(shlex.join([sys.executable, "-S", "-c", source]), tmp_path / "log")
+    program.process.wait(60)
+    with pytest.raises(match.Fault, match=reason) as caught:
+        program.ask("name", 60)
+    assert caught.value.kind == kind
+    program.close()
+
+
+@pytest.mark.parametrize("source", ["", "import os; os.close(1); "])
+def test_a_program_that_does_not_quit_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.setattr(match, "QUIT_SECONDS", 0.5)
+    program = match.Program(shlex.join([sys.executable, "-S", "-c", f"{source}import time; time.sleep(600)"]), tmp_path / "log")
+    program.close()
+    assert program.process.returncode == -signal.SIGKILL
+
+
+def test_what_is_started_while_the_match_is_stopped_is_killed(hall: Hall) -> None:
+    settings = match.Settings(("a", "b"), ("A", "B"), 9, 7.0, None, 1, 262, 60.0, "none")
+    stopped = match.Match(settings, hall.path)
+    stopped.stop()
+    program = stopped.start(hall.engine("hang"), "log")
+    assert program.process.returncode == -signal.SIGKILL
+    stopped.close()
 
 
 # ---- going on
@@ -307,7 +380,7 @@ def test_stopped(hall: Hall, number: int) -> None:
     command = hall.command(hall.engine("one"), hall.engine("hang"), "--max-moves", "1", "--games", "4")
     process = started(hall, command, 1)
     process.send_signal(number)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=60)  # the answer would be waited for twice as long
     assert process.returncode == 1
     assert f"match: stopped; 1 of 4 games are kept in {hall.out}, the same command goes on" in err
     assert "Traceback" not in err
@@ -337,9 +410,26 @@ def test_the_folder_of_another_match_is_refused(hall: Hall, capsys: pytest.Captu
     (hall.out / "games.jsonl").write_bytes(before.replace(b'"black"', b'"blank"', 1))
     assert match.main(hall.command(one, two)) == 1
     assert "line 2 of" in capsys.readouterr().err
+    (hall.out / "games.jsonl").write_bytes(b"{}\n")
+    assert match.main(hall.command(one, two)) == 1
+    assert "line 1 of" in capsys.readouterr().err
     (hall.out / "games.jsonl").unlink()
     assert match.main(hall.command(one, two)) == 1
     assert "holds games but no match" in capsys.readouterr().err
+
+
+def test_a_game_whose_file_cannot_be_written_is_played_again(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
+    command = hall.command(hall.engine("one"), hall.engine("two"))
+    played(capsys, [*command, "--games", "1"])
+    (hall.out / "0002.sgf").mkdir()
+    assert match.main(command) == 1
+    err = capsys.readouterr().err
+    assert "0002.sgf" in err
+    assert "Traceback" not in err
+    hall.assert_nobody_is_left()
+    (hall.out / "0002.sgf").rmdir()
+    assert played(capsys, command)["games"] == 2
+    assert len(hall.records()) == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files are locked on POSIX systems only")
@@ -462,6 +552,9 @@ def test_summary_counts_draws_as_halves() -> None:
     assert (result["with_black"], result["with_white"]) == ([2, 3], [1, 3])
     assert result["share"] == pytest.approx(4 / 6, abs=1e-4)
     assert result["elo"] == pytest.approx(400 * math.log10(2), abs=0.1)
+    assert {"draws                2", "no result            2"} < set(match.report(result).splitlines())
+    lost = match.report(match.summary(settings, [game(1, "W+R"), game(2, "B+R")]))
+    assert "\nElo difference       -inf, 95 % interval -inf to +113\n" in lost  # as in test_table, from the other side
 
 
 def test_summary_of_faults_and_repeated_games() -> None:
