@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -10,24 +11,33 @@ import pytest
 from gopolicy.client import Engine, EngineError, words_of
 from gopolicy.errors import quoted
 
-# A program that answers its one command with what stands in its argument, and then waits or goes.
-PROGRAM = "import sys,time; sys.stdin.readline(); sys.stdout.buffer.write(eval(sys.argv[1])); sys.stdout.flush(); "
+# A program that writes a log and answers its one command with what stands in its argument, and then waits or goes.
+PROGRAM = (
+    "import sys,time; print('log', file=sys.stderr, flush=True); "
+    "sys.stdin.readline(); sys.stdout.buffer.write(eval(sys.argv[1])); sys.stdout.flush(); "
+)
 
 
 @pytest.mark.parametrize(
     ("answer", "told"), [(rb"= a b\n\n", "a b"), (rb"\n\n=  a\nb\n\n", "a b"), (rb"=\n\n", ""), (rb"= \xff\n\n", "\ufffd")]
 )
-def test_answers(answer: bytes, told: str) -> None:
+def test_answers(answer: bytes, told: str, capfd: pytest.CaptureFixture[str]) -> None:
     engine = Engine([sys.executable, "-c", PROGRAM + "time.sleep(60)", repr(answer.decode("unicode_escape").encode("latin-1"))])
     try:
         assert engine.ask("name") == told
     finally:
         engine.close()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
     ("answer", "then", "said"),
-    [(b"? no\n\n", "", "answered"), (b"", "sys.exit(3)", "exit status 3"), (b"\n\n", "sys.exit(0)", "exit status 0")],
+    [
+        (b"? no\n\n", "", r"answered '\? no'"),
+        (b"hello\n\n", "", "answered 'hello'"),
+        (b"", "sys.exit(3)", "exit status 3"),
+        (b"\n\n", "sys.exit(0)", "exit status 0"),
+    ],
 )
 def test_an_engine_that_refuses_or_goes_away(answer: bytes, then: str, said: str) -> None:
     engine = Engine([sys.executable, "-c", PROGRAM + then, repr(answer)])
@@ -63,7 +73,7 @@ def test_to_close_does_not_wait_for_what_an_engine_has_started() -> None:
     began = time.monotonic()
     engine.close()
     assert time.monotonic() - began < 30
-    assert engine.process.returncode
+    assert engine.process.returncode == -signal.SIGKILL
 
 
 def test_words_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def main(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
         (GOOD, SHARP, []),  # the better cross-entropy, and never right
         (UNSURE, SHARP, []),  # both never right
         (UNSURE, LUCKY, []),  # more often right, and the worse cross-entropy
-        (UNSURE, GOOD, ["--dry-run"]),
+        (UNSURE, GOOD, ["--dry-run", "--max-positions", "12"]),
     ],
 )
 def test_what_is_not_better_in_both_figures_changes_nothing(
@@ -84,7 +85,9 @@ def test_what_is_not_better_in_both_figures_changes_nothing(
 ) -> None:  # fmt: skip
     before = saved(networks / "default.safetensors", *here).read_bytes()
     assert main(monkeypatch, saved(tmp_path / "new", *new), games_file, *more) == 0
-    assert ("is at least as good, and stays" in capsys.readouterr().out) == (not more)
+    out = capsys.readouterr().out
+    assert ("is at least as good, and stays" in out) == (not more)
+    assert out.count("'positions': 12") == (2 if more else 0), "both by the same ones"
     assert [(path.name, path.read_bytes()) for path in networks.iterdir()] == [("default.safetensors", before)]
 
 
@@ -124,6 +127,10 @@ def test_the_first_of_a_name_needs_no_better_figures_but_a_size_that_fits(
     assert list(networks.iterdir()) == []
     monkeypatch.undo()
     monkeypatch.setattr(weights, "NETWORKS", networks)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))  # often on another disk, from where no file can be moved
+    assert main(monkeypatch, new, games_file, "--name", "fast", "--max-positions", "12", "--dry-run") == 0
+    assert list(networks.iterdir()) == []
     assert main(monkeypatch, new, games_file, "--name", "fast", "--max-positions", "12") == 0
     assert [path.name for path in networks.iterdir()] == ["fast.safetensors"]
-    assert weights.load("fast")[1]["measured"]["positions"] == 12
+    description = weights.load("fast")[1]
+    assert (description["measured"]["positions"], description["data"]) == (12, {"file": "games.gpk"})

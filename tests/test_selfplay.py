@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -44,20 +45,20 @@ def fake(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("moves", "end"),
+    ("moves", "end", "count"),
     [
-        ([], "two passes"),
-        (["A1", "resign"], "resignation"),
-        (["A1", "B1", "A1"], "illegal: b a1, occupied"),
-        (["A1", "zz99"], "illegal: w zz99, no point of the board"),
-        (["A2", "T19", "B1", "A1"], "illegal: w a1, suicide"),
-        ([*KO, "E4"], "illegal: b e4, ko"),
-        ([*KO, "A1", "B1", "E4"], "two passes"),
-        ([*KO, "pass", "A1", "E4"], "two passes"),
-        (["A1", "pass", "A2", "pass", "A3"], "limit"),
+        ([], "two passes", 2),
+        (["A1", "resign"], "resignation", 1),
+        (["A1", "B1", "A1"], "illegal: b a1, occupied", 3),
+        (["A1", "zz99"], "illegal: w zz99, no point of the board", 2),
+        (["A2", "T19", "B1", "A1"], "illegal: w a1, suicide", 4),
+        ([*KO, "E4"], "illegal: b e4, ko", 9),
+        ([*KO, "A1", "B1", "E4"], "two passes", 13),
+        ([*KO, "pass", "A1", "E4"], "two passes", 13),
+        (["A1", "pass", "A2", "pass", "A3"], "limit", 5),
     ],
 )
-def test_how_a_game_ends(fake: list[str], moves: list[str], end: str) -> None:
+def test_how_a_game_ends(fake: list[str], moves: list[str], end: str, count: int) -> None:
     engine = selfplay.Engine([*fake, *moves])
     try:
         game = selfplay.play(engine, 19, 5 if end == "limit" else 420)
@@ -65,7 +66,7 @@ def test_how_a_game_ends(fake: list[str], moves: list[str], end: str) -> None:
         resident = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else []
     finally:
         engine.close()
-    assert game.end == end
+    assert (game.end, game.moves) == (end, count)
     if sys.platform == "linux":
         assert game.memory == pytest.approx(int(resident[0]) / 1024, rel=0.1)
 
@@ -124,11 +125,33 @@ def test_options_that_cannot_be(options: list[str], monkeypatch: pytest.MonkeyPa
     assert stop.value.code == 2
 
 
+def test_ctrl_c(fake: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    log, engines = tmp_path / "log", []
+
+    def play(engine: selfplay.Engine, *_: int) -> selfplay.Game:
+        engines.append(engine)
+        assert len(log.read_text().splitlines()) == len(engines) - 1, "every game is kept when it ends"
+        if len(engines) == 2:
+            raise KeyboardInterrupt
+        return selfplay.Game(1, "two passes", 1.0)
+
+    monkeypatch.setattr(selfplay, "play", play)
+    monkeypatch.setattr(sys, "argv", ["selfplay.py", "--games", "3", "--log", str(log), "--engine", shlex.join(fake)])
+    assert selfplay.main() == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("1 games, ")
+    assert err.endswith("selfplay: stopped\n")
+    assert engines[0].process.returncode is not None, "the engine does not live on"
+
+
 def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     sound = run([*fake, "A1"], "--games", "12", "--log", str(tmp_path / "log"))
     assert sound.returncode == 0, sound.stderr
     assert "100.0 %     12  two passes" in sound.stdout
-    assert len((tmp_path / "log").read_text().splitlines()) == 12
+    games = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [game["moves"] for game in games] == [3] * 12, "each begins anew"
+    assert run(["no-such-program"], "--log", str(tmp_path / "log")).returncode == 2
+    assert len((tmp_path / "log").read_text().splitlines()) == 12, "another run's log stays where none begins"
     assert run([*fake, "A1", "A1"], "--games", "2").returncode == 1
     stopped = run([*fake, "A1", "stop"], "--games", "2")
     assert stopped.returncode == 2
