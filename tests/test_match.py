@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import math
@@ -507,6 +508,15 @@ def test_table(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
         "average length        0.5 moves",
         "ended by resignation  2 (100.0 %)",
     ]
+
+
+def test_a_name_that_the_terminal_cannot_write(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252", write_through=True))
+    command = hall.command(hall.engine("one"), hall.engine("resign"), "--games", "1", "--names", "碁", "Right")
+    command.remove("--json")
+    assert match.main(command) == 0
+    assert written.getvalue().startswith(rb"\u7881 against Right: 1 games")
 
 
 # ---- figures
