@@ -326,7 +326,7 @@ def test_a_program_that_has_gone_or_does_not_come_to_an_end(
 @pytest.mark.parametrize("source", ["", "import os; os.close(1); "])
 def test_a_program_that_does_not_quit_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.setattr(match, "QUIT_SECONDS", 0.5)
-    program = match.Program(shlex.join([sys.executable, "-S", "-c", f"{source}import time; time.sleep(600)"]), tmp_path / "log")
+    program = match.Program(shlex.join([sys.executable, "-S", "-c", f"{source}import time; time.sleep(60)"]), tmp_path / "log")
     program.close()
     assert program.process.returncode == -signal.SIGKILL
 

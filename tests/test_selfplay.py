@@ -76,7 +76,7 @@ def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
 
     def sound(*others: str, last: float = 100.0) -> bool:
         ends = [*others, *["two passes"] * (100 - len(others))]
-        return selfplay.report([selfplay.Game(300, end, 100.0 if i < 90 else last) for i, end in enumerate(ends)], 100)
+        return selfplay.report([selfplay.Game(300 + i, end, 100.0 if i < 90 else last) for i, end in enumerate(ends)], 100)
 
     assert sound()
     assert sound("resignation")
@@ -84,7 +84,8 @@ def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert not sound("illegal: b a1, occupied")
     assert sound(last=104)
     assert not sound(last=106)
-    assert "100.0 %    100  two passes" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "100 games, 34,950 moves; 350 in the median game, 399 in the longest\n  100.0 %    100  two passes\n" in out
 
 
 @pytest.mark.parametrize(("options", "limit"), [([], 420), (["--size", "9"], 94), (["--size", "9", "--limit", "7"], 7)])
@@ -145,6 +146,7 @@ def test_ctrl_c(fake: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("of an earlier run")
     sound = run([*fake, "A1"], "--games", "12", "--log", str(tmp_path / "log"))
     assert sound.returncode == 0, sound.stderr
     assert "100.0 %     12  two passes" in sound.stdout
