@@ -142,12 +142,13 @@ def test_openings() -> None:
 
 def test_colours_and_openings_alternate(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
     command = hall.command(hall.engine("one"), hall.engine("two"), "--games", "6", "--size", "9", "--jobs", "3", "--openings", "2")
-    result = played(capsys, command)
+    result = played(capsys, [*command, "--seed", "5"])
     records = hall.records()
     assert [record.players for record in records] == [("one 1.0", "two 1.0"), ("two 1.0", "one 1.0")] * 3
     first = [record.moves[:4] for record in records]
     assert first[0] == first[1] == first[4] == first[5]
     assert first[2] == first[3] != first[0]
+    assert [tuple(point for _, point in moves) for moves in (first[0], first[2])] == match.openings(9, 5)[:2]
     # As the fake engine plays: A1, B1, C1 against A5, B5, C5, and two passes.
     assert [point_to_gtp(point, 9) for _, point in records[0].moves[4:]] == ["A1", "A5", "B1", "B5", "C1", "C5", "pass", "pass"]
     assert {(record.result, record.komi, record.size) for record in records} == {("B+2.5", 7.5, 9)}
@@ -411,6 +412,9 @@ def test_the_folder_of_another_match_is_refused(hall: Hall, capsys: pytest.Captu
     (hall.out / "games.jsonl").write_bytes(before.replace(b'"black"', b'"blank"', 1))
     assert match.main(hall.command(one, two)) == 1
     assert "line 2 of" in capsys.readouterr().err
+    (hall.out / "games.jsonl").write_bytes(b"".join(line for line in before.splitlines(keepends=True) if b'"number": 1,' not in line))
+    assert played(capsys, hall.command(one, two))["games"] == 2  # that one alone is played again
+    assert [line["number"] for line in hall.games()] == [1, 2]
     (hall.out / "games.jsonl").write_bytes(b"{}\n")
     assert match.main(hall.command(one, two)) == 1
     assert "line 1 of" in capsys.readouterr().err
