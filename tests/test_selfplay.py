@@ -54,7 +54,7 @@ def fake(tmp_path: Path) -> list[str]:
         (["A2", "T19", "B1", "A1"], "illegal: w a1, suicide", 4),
         ([*KO, "E4"], "illegal: b e4, ko", 9),
         ([*KO, "A1", "B1", "E4"], "two passes", 13),
-        ([*KO, "pass", "A1", "E4"], "two passes", 13),
+        ([*KO, "pass", "E4"], "two passes", 12),  # by White herself
         (["A1", "pass", "A2", "pass", "A3"], "limit", 5),
     ],
 )
