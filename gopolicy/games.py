@@ -40,7 +40,7 @@ from numba import int64, types, uint16, uint64
 from gopolicy import symmetry
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GamesError, UsageError, whole_number
+from gopolicy.errors import GamesError, UsageError, quoted, whole_number
 
 if TYPE_CHECKING:
     from gopolicy.sgf import GameRecord, Illegal
@@ -531,7 +531,7 @@ class PackedGames:
                 data = bytearray(os.fstat(file.fileno()).st_size)  # not bytes: kernels take no read-only arrays
                 file.readinto(data)
         except OSError as error:
-            hint = f": pack the games in it with `gopolicy pack {path} --out games.gpk`" if Path(path).is_dir() else ""
+            hint = f": pack the games in it with `gopolicy pack {quoted(path)} --out games.gpk`" if Path(path).is_dir() else ""
             raise GamesError(f"{path} cannot be read: {error.strerror}{hint}") from None
         if not data.startswith(MAGIC):
             raise GamesError(f"{path} is no packed set of games: make one with `gopolicy pack ARCHIVE --out games.gpk`")

@@ -420,8 +420,9 @@ def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None
     assert len(PackedGames.open(tmp_path / "elsewhere.gpk")) == 1
     with pytest.raises(GamesError, match=r"elsewhere.gpk is a packed set of games already"):
         pack([source, tmp_path / "elsewhere.gpk"], tmp_path / "g.gpk")
-    with pytest.raises(GamesError, match="gopolicy pack"):
-        PackedGames.open(tmp_path)
+    (tmp_path / "my games").mkdir()
+    with pytest.raises(GamesError, match=r"`gopolicy pack '.*/my games' --out games\.gpk`"):
+        PackedGames.open(tmp_path / "my games")
     (tmp_path / "empty.gpk").touch()
     for _ in range(2):  # the second time over what the first wrote
         assert pack([source], tmp_path / "empty.gpk").kept == 1
