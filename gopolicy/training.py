@@ -36,6 +36,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import time
@@ -653,8 +654,8 @@ def train(
                     )  # fmt: skip
                     left = _seconds_left(config, counters.step, now - began, speed / config.batch_size)
                     line.show(
-                        f"step {counters.step:,}  {speed:,.0f} positions/s  loss {mean_loss:.3f}  top-1 {top1:.1%}  lr {lr:.2g}  "
-                        f"waited {waited:.1%}  {_clock(left)} left"
+                        f"step {counters.step:,}  loss {mean_loss:.3f}  top-1 {top1:.1%}  {_clock(left)} left  {speed:,.0f} positions/s  "
+                        f"lr {lr:.2g}  waited {waited:.1%}"
                     )
                     line_began, line_waited, line_steps, paused = now, batches.waited_seconds, 0, 0.0
                 sums.zero_()
@@ -694,13 +695,15 @@ def describe(config: TrainingConfig, facts: dict[str, Any], counters: Counters) 
 
 
 class _Line:
-    """The progress line: in place on a terminal, elsewhere a line every half minute."""
+    """The progress line: in place on a terminal, as much of it as fits; elsewhere a line every half minute."""
 
     def __init__(self) -> None:
         self._terminal, self._shown, self._length = sys.stderr.isatty(), -math.inf, 0
 
     def show(self, text: str) -> None:
         if self._terminal:
+            while len(text) >= shutil.get_terminal_size().columns and "  " in text:  # what goes over two lines cannot be written over
+                text = text.rpartition("  ")[0]
             sys.stderr.write("\r" + text.ljust(self._length))
             sys.stderr.flush()
             self._length = len(text)

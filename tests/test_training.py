@@ -876,6 +876,18 @@ def test_what_ends_without_a_measurement_is_measured_by_the_next_command(tmp_pat
     assert_same_run(tmp_path / "straight", tmp_path / "last")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_on_a_terminal_the_progress_stays_on_one_line(tmp_path, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    train(tmp_path / "run", **SMALL, steps=10)
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("step 5 ", "step 10 ", "step 10:"))]
+    assert len(shown) == 3
+    assert max(map(len, shown)) < columns
+    assert all(" left" in line for line in shown[:2])
+    assert all(("waited" in line) == (columns == 200) for line in shown[:2])
+
+
 def test_curves_that_cannot_be_drawn_stop_nothing(tmp_path, pictures, capsys):
     run = tmp_path / "run"
     (run / "curves.png").mkdir(parents=True)
