@@ -564,7 +564,10 @@ class Run:
         """Tells trainings apart, seeds too: eight hexadecimal digits of all that decides the weights."""
         deciding = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in MAY_CHANGE or name == "steps"}
         design = {name: value for name, value in dataclasses.asdict(self.configuration.design).items() if name != "games"}
-        design["augment"] = deciding.pop("augment")  # where it was when runs began to be told apart
+        # As it was when runs began to be told apart: what came later decides nothing in those that do not use it.
+        design["augment"] = deciding.pop("augment")
+        if not self.config.teacher:
+            deciding = {name: value for name, value in deciding.items() if not name.startswith("teacher")}
         told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -104,6 +104,14 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     assert (out / ablate.LINES).read_bytes() == written
 
 
+@pytest.mark.parametrize("key", ["878b0566", "8d06fe10", "1572c354"])  # filters, layers, a part of the games
+def test_published_runs_are_known_whatever_options_came_later(packed_file: Path, key: str) -> None:
+    published = (ROOT / "docs" / "ablations" / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in map(json.loads, published) if line["key"] == key]
+    (one,) = ablate.plan(ablate.SETS.values(), [line["name"]], line["base"], ablate.Budget(**line["budget"]), 1, str(packed_file))
+    assert replace(one, digest=line["games"]["digest"]).key == key
+
+
 def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the training games and the moves of one player, or three corners; then the averaged weights, on games of the test split."""
     packed = PackedGames.open(packed_file)
