@@ -376,8 +376,9 @@ class Engine:
         return ""
 
     def _set_times(self, main: float, period: float, stones: float, *, periods: bool = False) -> None:
-        """Of the specification: a period without stones means no limit (4.2)."""
-        self._overtime = period / stones if stones > 0 else math.inf if period > 0 else 0.0
+        """Of the specification: a period without stones means no limit (4.2). So does no time at all, in which no game can be played."""
+        endless = period > 0 >= stones or max(main, period) <= 0
+        self._overtime = math.inf if endless else period / stones if stones > 0 else 0.0
         self._periods = periods
         self._allowed = main / _REST + self._overtime
         self._seconds = dict.fromkeys(self._seconds, self._allowed)

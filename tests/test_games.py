@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 
 from gopolicy import cli, games, symmetry
 from gopolicy.coords import BLACK, PASS, WHITE
-from gopolicy.errors import GamesError, UsageError
+from gopolicy.errors import GamesError, UsageError, quoted
 from gopolicy.games import Filter, PackedGames, pack
 from gopolicy.sgf import GameRecord, read_collection, write_sgf
 
@@ -421,7 +422,7 @@ def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None
     with pytest.raises(GamesError, match=r"elsewhere.gpk is a packed set of games already"):
         pack([source, tmp_path / "elsewhere.gpk"], tmp_path / "g.gpk")
     (tmp_path / "my games").mkdir()
-    with pytest.raises(GamesError, match=r"`gopolicy pack '.*/my games' --out games\.gpk`"):
+    with pytest.raises(GamesError, match=re.escape(f"`gopolicy pack {quoted(str(tmp_path / 'my games'))} --out games.gpk`")):
         PackedGames.open(tmp_path / "my games")
     (tmp_path / "empty.gpk").touch()
     for _ in range(2):  # the second time over what the first wrote

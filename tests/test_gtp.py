@@ -538,7 +538,9 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["time_left b 0 0"], 1),
         (["time_settings 0 1 10"], 1),
         (["time_settings 0 30 1"], 8),
-        (["time_settings 0 0 0"], 1),
+        # As clients say that there is no limit.
+        (["time_settings 0 0 0"], 8),
+        (["time_settings 0 0 1"], 8),
         (["time_settings 0 30 0"], 8),
         (["kgs-time_settings none"], 8),
         (["kgs-time_settings absolute 5"], 1),
