@@ -7,6 +7,8 @@ output and nothing else there.
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import io
 import json
 import os
@@ -99,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stderr is None:  # closed with `2>&-`: what has to be said goes nowhere, and nothing fails for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process)
     write_any_name()
+    atexit.register(gc.freeze)  # Python would look for garbage in all that torch brought before it ends: half a second
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)
         args = parser.parse_args(arguments)

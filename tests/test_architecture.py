@@ -121,6 +121,12 @@ def test_importing_is_light(code: str) -> None:
     assert not loaded_by(code) & {"torch", "numba", "numpy", "matplotlib", "sgfmill", "py7zr", "safetensors", "tqdm"}
 
 
+def test_a_command_ends_without_a_search_for_garbage() -> None:
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); from gopolicy import cli; cli.main(['--version'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) > 1000, "objects that Python does not look at any more"
+
+
 def spins_of(*command: str, said: str = "", **environment: str) -> set[str]:
     """How often a waiting thread looks before it sleeps, as GNU's OpenMP itself tells when torch brings it; empty with another OpenMP."""
     kept = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
