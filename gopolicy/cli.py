@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """``gopolicy top``."""
-    from gopolicy import draw, policy, sgf
+    from gopolicy import draw, sgf
     from gopolicy.coords import colour_name, point_to_gtp
 
     if args.move is not None:
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         its = f"its moves are 1 to {end - 1} (and {end} is the end)" if record.moves else "it has none (1 is the position)"
         raise GoPolicyError(f"{args.game} has no move {number}: {its}")
     board = record.position(number)
+    from gopolicy import policy  # here: torch takes a second, and there may be no such game or move
+
     player = policy.load(args.weights, device=args.device)
     candidates = player.top_k(board, args.k, args.symmetries)
     vertex = point_to_gtp(record.moves[number - 1][1], record.size) if number <= len(record.moves) else None

@@ -121,6 +121,10 @@ def test_importing_is_light(code: str) -> None:
     assert not loaded_by(code) & {"torch", "numba", "numpy", "matplotlib", "sgfmill", "py7zr", "safetensors", "tqdm"}
 
 
+def test_a_game_that_is_not_there_is_said_before_torch_is_loaded() -> None:
+    assert "torch" not in loaded_by("from gopolicy import cli; assert cli.main(['top', 'no-such-game.sgf']) == 1")
+
+
 def test_a_command_ends_without_a_search_for_garbage() -> None:
     code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); from gopolicy import cli; cli.main(['--version'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
