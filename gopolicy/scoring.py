@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -802,35 +802,43 @@ def is_lost(policy: Thinker, board: Board, komi: float, *, rules: Rules = "area"
     return float(lost.mean()) >= HOPELESS * points
 
 
+@dataclass
+class _Played:
+    """What is known of a position: how its playouts ended so far, and what was judged of it."""
+
+    ends: Ends = field(default_factory=list)
+    judgement: Judgement | None = None
+
+
 class PlayoutScorer:
-    """What the engines ask about the end of a game (``analysis.Scorer``), by playouts of a policy. It remembers the last position.
+    """What the engines ask about the end of a game (``analysis.Scorer``), by playouts of a policy, and remembers ``KEPT`` positions.
 
     ``policy`` is best a small network: a judgement of an opening costs a game's moves, eight times.
     """
 
+    KEPT = 400  # those of a game, in which one goes back and forth: some 5 MB
+
     def __init__(self, policy: Thinker) -> None:
         self.policy, self.planes = policy, policy.planes
         self._stop: Callable[[], bool] | None = None
-        self._position: tuple[Any, ...] = ()
-        self._ends: Ends = []
-        self._judgement: Judgement | None = None
+        self._known: dict[tuple[Any, ...], _Played] = {}  # the one that was asked about last stands last
 
-    def _played(self, board: Board) -> Ends:
-        """The ends of the position's playouts that are known."""
+    def _played(self, board: Board) -> _Played:
         state = board.state
         # All that the playouts depend on; of the past the planes show the last eight moves.
         position = (board.size, int(state["zobrist"]), int(state["ko"]), *board.captures.values(), *board.moves[-8:])
-        if position != self._position:
-            self._position, self._ends, self._judgement = position, [], None
-        return self._ends
+        known = self._known[position] = self._known.pop(position, _Played())
+        if len(self._known) > self.KEPT:
+            del self._known[next(iter(self._known))]
+        return known
 
     def judgement(self, board: Board) -> Judgement:
         """Of an opening by ``ROUND`` playouts, which give a winrate; later by as many as settle it."""
         known = self._played(board)
-        if self._judgement is None:
+        if known.judgement is None:
             late = np.count_nonzero(board.stones()) >= LATE * board.size**2 or [point for _, point in board.moves[-2:]] == [PASS, PASS]
-            self._judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND, known=known)
-        return self._judgement
+            known.judgement = judge(self, board, playouts=PLAYOUTS if late else ROUND, known=known.ends)
+        return known.judgement
 
     def log_probabilities(self, planes: Tensor, symmetries: int = 1) -> Tensor:
         """The policy's, for a playout's next move. Raises Interrupted where the playouts are to stop."""
@@ -864,7 +872,7 @@ class PlayoutScorer:
         search, all moves that the rules do not prove to be worth nothing."""
         try:
             with self._until(stop):
-                return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules), known=self._played(board))
+                return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules), known=self._played(board).ends)
         except Interrupted:
             moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
             return moves
@@ -873,7 +881,7 @@ class PlayoutScorer:
         """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""
         try:
             with self._until(stop):
-                return is_lost(self, board, komi, rules=_known(rules), known=self._played(board))
+                return is_lost(self, board, komi, rules=_known(rules), known=self._played(board).ends)
         except Interrupted:
             return False
 

@@ -446,6 +446,24 @@ def test_what_is_asked_about_a_position_is_played_out_once() -> None:
     assert policy.asked > asked
 
 
+def test_positions_are_remembered_until_many_others_have_been_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring.PlayoutScorer, "KEPT", 3)
+    policy = Uniform()
+    scorer = scoring.PlayoutScorer(policy)
+    boards = [random_position(5, random.Random(number), 5) for number in range(4)]
+    told: list[bytes] = []
+
+    def asks(number: int) -> bool:
+        before = policy.asked
+        told.append(scorer.ownership(boards[number]).tobytes())
+        return policy.asked > before
+
+    order = [0, 1, 2, 1, 0, 3, 1, 0, 2]  # 2 is the first to be forgotten
+    assert [asks(number) for number in order] == [True, True, True, False, False, True, False, False, True]
+    assert told == [scoring.PlayoutScorer(Uniform()).ownership(boards[number]).tobytes() for number in order]
+    assert len(set(told)) == 4, "there is something to be told apart"
+
+
 class Follows(Uniform):
     """A policy that wants to play beside the stone laid seven turns ago; in the planes all older stones are alike."""
 
