@@ -99,6 +99,8 @@ def test_the_interval_covers_what_it_should() -> None:
         held += abs(right.mean() - 0.45) < half_interval(right, game)
     assert 0.91 < held / 400 < 0.98
     assert math.isnan(half_interval(np.array([True, False]), np.array([4, 4])))
+    # Three of four right, and none of two: 1 more and 1 less than half of the positions of each game.
+    assert half_interval(np.array([1, 1, 1, 0, 0, 0]), np.array([7, 7, 7, 7, 2, 2])) == pytest.approx(1.96 * math.sqrt(2 / 1 * (1 + 1)) / 6)
 
 
 def test_parts_add_up_to_the_whole(games_file: Path, player: Policy) -> None:
@@ -174,11 +176,42 @@ def test_figures_by_kind_and_calibration_of_known_answers(known: tuple[PackedGam
     ]
 
 
+def test_the_edges_of_kinds_and_of_calibration(tmp_path: Path) -> None:
+    """Handicap stones may be told and not set up, as those that Black places with moves; and one stone is none."""
+    told = ((2, "KGS"), (1, ""), (0, ""))
+    free, *rest = (test_games.record(seed, handicap=stones, server=server) for seed, (stones, server) in enumerate(told))
+    free = replace(free, moves=free.moves[:1] + free.moves[2:])
+    pack([test_games.write(tmp_path / "in", [free, *rest])], tmp_path / "g.gpk")
+    game, number, prob = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([1, 50, 51, 100, 101, 200, 201]), [0.0, 0.11, 0.13, 0.5, 0.58, 0.92, 1.0]
+    answers = Answers(game, number, np.zeros(7, int), np.zeros(7), np.array(prob), np.full(7, BLACK, np.int8))
+    found = evaluation.breakdown(answers, PackedGames.open(tmp_path / "g.gpk"))
+    assert {kind: {label: row["positions"] for label, row in rows.items()} for kind, rows in found.items() if kind != "rank"} == {
+        "phase": {"1-50": 2, "51-100": 2, "101-150": 1, "151-200": 1, "201+": 1},
+        "handicap": {"even": 4, "handicap": 3},
+        "server": {"KGS": 3, "unknown": 4},
+    }
+    assert [(row["prob"], row["positions"]) for row in evaluation.calibration(answers)] == [(0.0, 1), (0.12, 2), (0.54, 2), (0.96, 2)]
+
+
+def test_the_table_shows_each_figure_in_its_column() -> None:
+    figures_ = {"top1": 0.5125, "top1_interval": 0.0123, "top5": 0.875, "cross_entropy": 1.75, "positions": 12345, "games": 67}
+    by = {"phase": {"1-50": figures_ | {"top1_interval": None}}}
+    rows = evaluation.report({**figures_, "by": by, "calibration": [{"prob": 0.95, "played": 0.9, "positions": 1234}]}).split("\n")
+    assert [" ".join(row.split()) for row in rows if row] == [
+        "top-1 top-5 x-entropy positions games",
+        "all 51.25 % ±1.23 87.50 % 1.7500 12,345 67",
+        "phase 1-50 51.25 % 87.50 % 1.7500 12,345 67",
+        "calibration of the first choice: given probability, and share played",
+        "95.0 %: 90.0 % (1,234 positions)",
+    ]
+
+
 def test_pictures_of_known_answers(
     known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rank is that of the player to move, and the move that is shown as played that of the position."""
+    """The rank is that of the player to move, and the move that is shown as played that of the position. One game goes wrong as a whole."""
     packed, answers = known
+    answers = replace(answers, rank=np.where(answers.game == 0, 9, answers.rank))
     at = int(np.flatnonzero((answers.game == 7) & (answers.move_number == 32))[0])
     answers = replace(answers, cross_entropy=np.where(np.arange(len(answers.game)) == at, -math.log(0.02), answers.cross_entropy))
     figures_drawn: list[Any] = []
@@ -187,16 +220,26 @@ def test_pictures_of_known_answers(
     monkeypatch.setattr(draw, "board_picture", lambda *drawn: boards_drawn.append(drawn))
     evaluation.write_pictures(answers, packed, player, tmp_path, 1, 1)
     left, middle, right = figures_drawn[0].axes
-    np.testing.assert_allclose(left.lines[1].get_xydata(), [(15, 0), (25, 100), (45, 0), (95, 100)])
-    for axis, labels, shares in ((middle, "1 21 41", [50, 50, 50]), (right, "5k 1d 9d none", [100, 0, 100, 0])):
+    np.testing.assert_allclose(left.lines[1].get_xydata(), [(15, 0), (25, 100), (45, 0), (95, 80)])
+    assert left.lines[0].get_xydata().tolist() == [[0, 0], [100, 100]]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["perfectly calibrated", "first choice"]
+    assert (left.get_xlabel(), left.get_ylabel()[:13]) == ("probability given to the first choice (%)", "share of them")
+    for axis, labels, shares in ((middle, "1 21 41", [45, 45, 43.75]), (right, "5k 1d 9d none", [100, 0, 80, 0])):
         assert [label.get_text() for label in axis.get_xticklabels()] == labels.split()
-        assert axis.containers[0].lines[0].get_ydata().tolist() == shares
+        assert axis.containers[0].lines[0].get_ydata() == pytest.approx(shares, abs=1e-3)
+    (top,) = (max(end for _, end in bar) for place, bar in enumerate(right.containers[0].lines[2][0].get_segments()) if place == 2)
+    assert top == pytest.approx(80 + 196 * math.sqrt(5 / 4 * (24**2 + 4 * 6**2)) / 150, abs=1e-2)  # 24 less than 80 %, and 6 more in four
 
-    board, path, _, title, played = boards_drawn[0]
+    board, path, probs, title, played = boards_drawn[0]
     game = packed.record(7)
     assert path == tmp_path / "wrong-01.png"
     assert (BLACK, played) == game.moves[31]
-    assert title.startswith(f"Black to play move 32: {point_to_gtp(played, 19)} was played (2 %)")
+    best = int(probs.argmax())
+    assert best != played
+    assert title == (
+        f"Black to play move 32: {point_to_gtp(played, 19)} was played (2 %)\n"
+        f"first choice {point_to_gtp(best, 19)} ({100 * probs.flat[best]:.0f} %); a – b, 2017-03-04"
+    )
     assert board.to_play == BLACK
     stones = np.zeros(361, dtype=int)
     for colour, point in (*game.setup, *game.moves[:31]):
@@ -248,8 +291,9 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
         assert (printed[-1]["split"], printed[-1]["positions"]) == ("test", 50)
     assert printed[0]["cross_entropy"] != printed[1]["cross_entropy"]
     assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed[0])
-    assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60"]) == 0
-    assert "all" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60", "--json"]) == 0
+    of_archives = json.loads(capsys.readouterr().out)
+    assert (of_archives["split"], of_archives["positions"]) == ("all", 60)
 
 
 @pytest.mark.skipif(policy.quickest() != "int8", reason="no convolutions of 8-bit integers here")
@@ -268,11 +312,12 @@ def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_pat
     folder = tmp_path / "new" / "pictures"
     folder.mkdir(parents=True)
     (folder / "wrong-07.png").write_bytes(b"of an earlier network")
+    (folder / "wrong-joseki.png").write_bytes(b"\x89PNG\r\n\x1a\n of the user")
     arguments = ["evaluate", str(weights_file), str(games_file), "--split", "validation", "--max-positions", "900", "--json"]
     assert cli.main([*arguments, "--pictures", str(folder), "--wrong", "2"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["split"], told["positions"]) == ("validation", 900)
-    assert sorted(path.name for path in folder.iterdir()) == ["accuracy.png", "wrong-01.png", "wrong-02.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["accuracy.png", "wrong-01.png", "wrong-02.png", "wrong-joseki.png"]
     assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in folder.iterdir())
 
 
