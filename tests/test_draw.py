@@ -75,6 +75,7 @@ def test_the_last_move_in_every_place():
         (5, "C3"),
         (7, "C3 C5 E3 E5"),
         (9, "C3 C7 E5 G3 G7"),
+        (11, "C3 C9 F6 J3 J9"),
         (13, "D4 D10 G7 K4 K10"),
         (15, "D4 D8 D12 H4 H8 H12 M4 M8 M12"),
         (19, "D4 D10 D16 K4 K10 K16 Q4 Q10 Q16"),
@@ -112,6 +113,7 @@ def test_more_candidates_than_letters():
     candidates = [Candidate(point_to_gtp(point, 9), 0.01) for point in range(30)]
     text = draw.board_text(Board(9), candidates, colour=False, unicode=False)
     assert sum(line.count("1.0 %") for line in text.split("\n")) == 30
+    assert len(re.findall(r"\ba  [A-Z]\d", text)) == 1
     assert " 9 a b c d e f g h i 9" in text
     assert " 7 s t u v w x y z . 7" in text
 
@@ -156,6 +158,13 @@ def test_what_a_stream_shows(stream, surroundings, shown, monkeypatch):
 def test_what_is_piped_is_plain(capsys):
     print(draw.board_text(board_of(9, "E5")))
     assert capsys.readouterr().out.rstrip("\n") == draw.board_text(board_of(9, "E5"), colour=False, unicode=False)
+
+
+@pytest.mark.parametrize("shown", [(False, True), (True, False)])
+def test_a_board_is_shown_as_the_terminal_can(shown, monkeypatch):
+    monkeypatch.setattr(draw, "shows", lambda stream: shown)
+    colour, unicode = shown
+    assert draw.board_text(board_of(9, "E5")) == draw.board_text(board_of(9, "E5"), colour=colour, unicode=unicode)
 
 
 # ---- pictures
@@ -218,9 +227,9 @@ def test_heat_of_a_picture():
 
 def test_numbers_of_a_picture():
     probs = np.zeros((9, 9))
-    probs[0, 1], probs[8, 0], probs[2, 6] = 0.62, 0.012, 0.009
-    texts = draw.board_figure(Board(9), probs).axes[0].texts
-    assert sorted((text.get_text(), text.get_position()) for text in texts) == [("1", (0, 8)), ("62", (1, 0))]
+    probs[0, 1], probs[8, 0], probs[2, 6], probs[4, 4] = 0.617, 0.012, 0.009, 0.3
+    texts = draw.board_figure(board_of(9, "E5"), probs).axes[0].texts
+    assert sorted((text.get_text(), text.get_position()) for text in texts) == [("1", (0, 8)), ("62", (1, 0))], "none on a stone"
     light = {text.get_text(): sum(matplotlib.colors.to_rgb(text.get_color())) for text in texts}
     assert light["1"] < 0.6, "dark on the pale"
     assert light["62"] > 2.4, "light on the red"
@@ -239,10 +248,12 @@ def test_the_last_move_carries_a_ring_and_the_next_a_square():
         assert (sum(ring.get_edgecolor()[:3]) > 2) == stone_is_dark, "it is seen on its stone"
     # Column and row from the top left corner: C4 and G8.
     assert marks("E5", "C4", played=15) == {Circle: [(2, 5)], Rectangle: [(6, 1)]}
+    assert marks("A9", played=1) == {Circle: [(0, 0)], Rectangle: [(1, 0)]}
+    assert marks(played=0) == {Circle: [], Rectangle: [(0, 0)]}, "point 0 is one as any other"
     assert marks("E5", "pass", played=-1) == marks() == {Circle: [], Rectangle: []}
 
 
-def test_a_picture_on_disk(tmp_path):
+def test_a_picture_on_disk(tmp_path, monkeypatch):
     for name in ("a.png", "no ending"):
         draw.board_picture(board_of(9, "E5"), tmp_path / name, np.full((9, 9), 1 / 81), title="move 2 × 1")
     pixels = matplotlib.image.imread(tmp_path / "a.png")
@@ -254,15 +265,21 @@ def test_a_picture_on_disk(tmp_path):
         draw.board_picture(Board(9), tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+    figure, told = draw.board_figure(Board(2)), []
+    monkeypatch.setattr(draw, "board_figure", lambda _, probs=None, title=None, played=None: told.append((probs, title, played)) or figure)
+    draw.board_picture(Board(2), tmp_path / "a.png", [[0.5, 0.5], [0, 0]], "move 1", 3)
+    assert told == [([[0.5, 0.5], [0, 0]], "move 1", 3)]
 
 
-def test_a_title_is_shown_as_it_is_written(tmp_path):
+def test_a_title_is_shown_as_it_is_written(tmp_path, monkeypatch):
     """A name of a player is no formula, and letters that no font here has are no fault."""
     for title in ("$_$", "cash$ – no$", "a$$", "张栩 – 박정환 – 𐎀"):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             draw.board_picture(Board(9), tmp_path / "a.png", title=title)
         assert draw.board_figure(Board(9), title=title).axes[0].get_title() == title
+    monkeypatch.setattr("matplotlib.font_manager.get_font_names", lambda: ["DejaVu Sans", "Noto Sans CJK JP"])
+    assert draw.board_figure(Board(9), title="张栩").axes[0].title.get_fontfamily() == ["sans-serif", "Noto Sans CJK JP"]
 
 
 def test_probabilities_of_another_board():
