@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import math
 import os
@@ -95,7 +96,7 @@ def test_every_game_keeps_its_own_facts(tmp_path: Path) -> None:
     assert [packed.record(number).result for number in range(3)] == ["W+3.5", "", "0"]
     assert packed.summary()["servers"] == {"KGS": 1, "OGS": 1, "unknown": 1}
     by_split = [packed.indices(split).tolist() for split in games.SPLITS]
-    assert [len(found) for found in by_split] == list(packed.summary()["splits"].values())
+    assert packed.summary()["splits"] == {split: len(found) for split, found in zip(games.SPLITS, by_split, strict=True)}
     assert by_split == [[i for i in range(3) if packed.facts["split"][i] == split] for split in range(3)]
     assert packed.indices().tolist() == [0, 1, 2]
 
@@ -123,6 +124,17 @@ def test_the_same_input_gives_the_same_bytes_with_any_number_of_processes(tmp_pa
     pack([ARCHIVE], tmp_path / "one.gpk", processes=1)
     pack([ARCHIVE], tmp_path / "two.gpk", processes=2)
     assert (tmp_path / "one.gpk").read_bytes() == (tmp_path / "two.gpk").read_bytes()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_games_of_more_than_a_megabyte_stay_in_order(tmp_path: Path, processes: int) -> None:
+    """Nine, each a list of its own for the processes, and more than are read ahead; then two in one list."""
+    folder = write(tmp_path / "in", [record(seed) for seed in range(11)])
+    for path in sorted(folder.iterdir())[:9]:
+        path.write_text(path.read_text(encoding="utf-8").replace("(;", f"(;C[{'x' * (1 << 20)}]", 1), encoding="utf-8")
+    assert pack([folder], tmp_path / "g.gpk", processes=processes).left_out == {}
+    packed = PackedGames.open(tmp_path / "g.gpk")
+    assert [packed.record(number).moves for number in range(len(packed))] == [record(seed).moves for seed in range(11)]
 
 
 def test_about_two_bytes_a_move(tmp_path: Path) -> None:
@@ -157,6 +169,7 @@ def test_mirrored_and_repeated_games_are_left_out_and_shortened_ones_stay_on_the
     assert report.left_out == {"duplicate": 20}
     assert np.array_equal(packed.facts["split"][:20], packed.facts["split"][20:])
     assert np.array_equal(packed.facts["opening"][:20], packed.facts["opening"][20:])
+    assert pack([tmp_path / "in"], tmp_path / "all.gpk", chosen=Filter(keep_duplicates=True)).kept == 60
 
 
 def test_a_mistyped_archive_is_noticed_before_anything_is_read(tmp_path: Path) -> None:
@@ -201,6 +214,7 @@ def test_a_game_stays_in_the_split_it_was_in(tmp_path: Path) -> None:
         (Filter(min_moves=20), {"moves": 19}, "too few moves"),
         (Filter(), {"moves": ((BLACK, PASS), (WHITE, PASS))}, "too few moves"),
         (Filter(max_moves=20), {"moves": 21}, "too many moves"),
+        (Filter(min_moves=20, max_moves=20), {"moves": 20}, ""),
         (Filter(min_rank="6d"), {"ranks": ("7d", "5d")}, "rank too low or not known"),
         (Filter(min_rank="6d"), {"ranks": ("5d", "7d")}, "rank too low or not known"),
         (Filter(min_rank="6d"), {"ranks": ("7d", "")}, "rank too low or not known"),
@@ -209,11 +223,13 @@ def test_a_game_stays_in_the_split_it_was_in(tmp_path: Path) -> None:
         (Filter(min_rank="10k"), {"ranks": ("10k", "1d")}, ""),
         (Filter(max_handicap=0), {"handicap": 2}, "handicap"),
         (Filter(max_handicap=0), {"setup": ((BLACK, 19),)}, "handicap"),
+        (Filter(max_handicap=2), {"handicap": 2, "setup": ((BLACK, 19), (BLACK, 60))}, ""),
         (Filter(since="2017-03"), {"date": "2017-02-28"}, "date"),
         (Filter(since="2017-03"), {"date": "2017-03-01"}, ""),
         (Filter(until="2016"), {"date": "2017-03-01"}, "date"),
         (Filter(until="2017"), {"date": "2017-12-31"}, ""),
         (Filter(until="2017"), {"date": ""}, "date"),
+        (Filter(since="2017"), {"date": ""}, "date"),
         # Of a game whose date tells the year or the month alone, all days that it may be are asked for.
         (Filter(until="2016-07-15"), {"date": "2016"}, "date"),
         (Filter(until="2016-07-15"), {"date": "2016-07"}, "date"),
@@ -339,6 +355,11 @@ def test_ranks_as_numbers(rank: str, number: int) -> None:
     assert games.rank_text(number) == rank
 
 
+@pytest.mark.parametrize(("rank", "number"), [("35k", -30), ("11d", 10), ("10p", 19)])
+def test_no_rank_is_beyond_its_kind(rank: str, number: int) -> None:
+    assert games.rank_number(rank) == number
+
+
 @pytest.mark.parametrize("rank", ["0p", "0d", "0k", "", "5", "d", "-1d"])
 def test_what_is_no_rank_has_no_number(rank: str) -> None:
     assert games.rank_number(rank) == 0
@@ -437,6 +458,35 @@ def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.
     assert cli.main(["pack", str(tmp_path / "words.zip"), "--out", str(tmp_path / "h.gpk"), "--processes", "1"]) == 1
     assert f"{tmp_path / 'words.zip'}: it " in capsys.readouterr().err
     assert not (tmp_path / "h.gpk").exists()
+
+
+def test_the_command_line_has_every_filter(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    games.add_arguments(parser)
+    start = ["in", "--out", "g.gpk"]
+    assert games.filter_from(parser.parse_args(start)) == Filter()
+    words = "--size 9 --size 13 --min-moves 20 --max-moves 300 --min-rank 6d --max-handicap 2 --since 2016 --until 2017-03"
+    more = "--exclude-player ^zen --only-player shusaku --only-player go.*seigen --keep-duplicates"
+    assert games.filter_from(parser.parse_args([*start, *words.split(), *more.split()])) == Filter(
+        (9, 13), 20, 300, "6d", 2, "2016", "2017-03", ("^zen",), ("shusaku", "go.*seigen"), True
+    )
+
+
+def test_what_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused games on standard output, the numbers on standard error; one that is cut at its illegal move is kept."""
+    folder = write(tmp_path / "in", [record(1), record(1), record(1), record(2)])
+    (folder / "occupied.sgf").write_text("(;SZ[19];B[aa];W[bb];B[aa])")
+    command = ["pack", str(folder), "--out", str(tmp_path / "g.gpk"), "--processes", "1", "--min-moves", "2"]
+    for more, kept, moves, refused in (
+        ([], 2, 120, ["duplicate", "duplicate", "illegal-move"]),
+        (["--illegal", "cut"], 3, 122, ["duplicate", "duplicate"]),
+    ):
+        assert cli.main([*command, "--list-refused", *more]) == 0
+        told = capsys.readouterr()
+        rows = [line.split("\t") for line in told.out.splitlines()]
+        assert [(row[0], Path(row[1]).name) for row in rows] == list(zip(refused, ("001.sgf", "002.sgf", "occupied.sgf"), strict=False))
+        assert f"5 games read, {kept} kept ({moves} moves), {5 - kept} left out\n         2  duplicate\n" in told.err
+        assert f"g.gpk: {kept} games (" in told.err
 
 
 @pytest.mark.parametrize(
