@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from gopolicy import weights
 from gopolicy.network import PolicyConfig, PolicyNetwork
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "average.py"
+sys.path.insert(0, str(SCRIPT.parent))
+
+import average  # noqa: E402
 
 
 def shape(**settings: Any) -> PolicyConfig:
@@ -31,11 +35,22 @@ def saved(path: Path, seed: int) -> PolicyNetwork:
     return network
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """The command in this process: its exit status, and what it says on standard error."""
+
+    def run_(*words: object) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["average.py", *map(str, words)])
+        try:
+            status: Any = average.main()
+        except SystemExit as stop:
+            status = stop.code
+        return status, capsys.readouterr().err
+
+    return run_
 
 
-def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_path: Path) -> None:
+def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     names = [tmp_path / "start.safetensors", tmp_path / "end.safetensors"]
     first, second = (saved(name, seed) for seed, name in enumerate(names, start=1))
     planes = (torch.rand(5, 4, 19, 19) < 0.3).float()
@@ -45,8 +60,7 @@ def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_
     made = []
     for share in (0, 1, 0.25):
         out = tmp_path / f"{share}.safetensors"
-        done = run(*names, "--share", share, "--out", out)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert run(*names, "--share", share, "--out", out) == (0, "")
         made.append(weights.load(out))
     with torch.no_grad():
         for (network, _), expected in zip(made[:2], own, strict=True):
@@ -54,29 +68,35 @@ def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_
     network, description = made[2]
     for mine, one, other in zip(network.parameters(), first.folded().parameters(), second.folded().parameters(), strict=True):
         torch.testing.assert_close(mine, 0.75 * one + 0.25 * other)
+    command = [sys.executable, str(SCRIPT), *map(str, names), "--out", str(tmp_path / "half")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'half'}: 0.5 of {names[0]}, 0.5 of {names[1]}\n")
+    halves = weights.load(tmp_path / "half")[0].parameters()
+    for mine, one, other in zip(halves, first.folded().parameters(), second.folded().parameters(), strict=True):
+        torch.testing.assert_close(mine, (one + other) / 2)
     told = [(part["weights"], part["share"], part["data"], part["steps"]) for part in description["averaged"]]
     assert told == [("start.safetensors", 0.75, "start", 1), ("end.safetensors", 0.25, "end", 2)]
 
 
 @pytest.mark.parametrize("settings", [{"filters": 8}, {"layers": 3}, {"kind": "alphago"}, {"planes": "alphago12", "in_planes": 12}])
-def test_networks_of_two_shapes_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_networks_of_two_shapes_are_refused(tmp_path: Path, settings: dict[str, Any], run: Callable[..., tuple[int, str]]) -> None:
     saved(tmp_path / "a", 1)
     weights.save(tmp_path / "b", PolicyNetwork(shape(**settings)), {})
-    done = run(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
-    assert done.returncode == 1
-    assert done.stderr.startswith("average.py: weights of two shapes")
-    assert done.stderr.count("\n") == 1
+    status, said = run(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
+    assert status == 1
+    assert said.startswith("average.py: weights of two shapes")
+    assert said.count("\n") == 1
     assert not (tmp_path / "c").exists()
 
 
-def test_wrong_use_is_told(tmp_path: Path) -> None:
+def test_wrong_use_is_told(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     saved(tmp_path / "a", 1)
-    for words, status, said in [
+    for words, status, sentence in [
         ((tmp_path / "a", tmp_path / "a", "--share", "1.5", "--out", tmp_path / "c"), 2, "--share is 1.5, expected 0 to 1"),
         ((tmp_path / "a", tmp_path / "a", "--share", "nan", "--out", tmp_path / "c"), 2, "--share is nan, expected 0 to 1"),
         ((tmp_path / "a", tmp_path / "none", "--out", tmp_path / "c"), 1, "does not exist"),
         ((tmp_path / "a", tmp_path / "a", "--out", tmp_path / "no" / "c"), 1, "No such file"),
     ]:
-        done = run(*words)
-        assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+        found, said = run(*words)
+        assert (found, sentence in said) == (status, True), said
     assert not (tmp_path / "c").exists()
