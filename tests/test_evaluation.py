@@ -16,9 +16,9 @@ import torch
 from gopolicy import cli, draw, evaluation, policy, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
-from gopolicy.errors import GoPolicyError, UsageError
+from gopolicy.errors import GamesError, GoPolicyError, UsageError
 from gopolicy.evaluation import Answers, figures, half_interval
-from gopolicy.games import PackedGames, pack
+from gopolicy.games import Filter, PackedGames, pack
 from gopolicy.policy import Policy
 from tests import test_games
 from tests.test_policy import network
@@ -379,6 +379,27 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
     assert "evaluating" not in said
     assert said.count("\n") == 1
     assert str(tmp_path / "file") in said
+
+
+def test_a_set_without_a_position_says_what_it_lacks(tmp_path: Path, player: Policy) -> None:
+    """More games, unless no split of it has a board of 19 lines."""
+    for size, lacks in ((19, r': more games are needed, or the split "all"'), (13, "")):
+        folder = test_games.write(tmp_path / str(size), [replace(test_games.record(1), size=size, moves=((BLACK, 20),))])
+        pack([folder], tmp_path / "g.gpk", chosen=Filter(sizes=(13, 19)))
+        with pytest.raises(GamesError, match=f"the test split .* {size}x{size}, has no position on a 19x19 board{lacks}$"):
+            evaluation.answer(player, PackedGames.open(tmp_path / "g.gpk"), "test")
+
+
+def test_the_options_of_the_command_reach_the_network(games_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def load(name: str, **options: Any) -> Policy:
+        asked.append((name, options))
+        raise GoPolicyError("enough")
+
+    monkeypatch.setattr(policy, "load", load)
+    assert cli.main(["evaluate", "fast", str(games_file), "--device", "cuda:1", "--threads", "3", "--precision", "bf16"]) == 1
+    assert asked == [("fast", {"device": "cuda:1", "threads": 3, "precision": "bf16"})]
 
 
 def test_a_split_is_of_a_packed_set(capsys: pytest.CaptureFixture[str]) -> None:
