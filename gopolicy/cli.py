@@ -96,14 +96,15 @@ def write_any_name() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Runs the command, by default that of the process; returns its exit status."""
+    if arguments is None:  # else a program's own objects may need that search: files that are not closed get their last lines by it
+        atexit.register(gc.freeze)  # Python would look for garbage in all that torch brought before it ends: half a second
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     name = f"gopolicy {command}" if command else "gopolicy"
     if sys.stderr is None:  # closed with `2>&-`: what has to be said goes nowhere, and nothing fails for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process)
     write_any_name()
-    atexit.register(gc.freeze)  # Python would look for garbage in all that torch brought before it ends: half a second
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)
         args = parser.parse_args(arguments)
