@@ -566,8 +566,10 @@ class Run:
         design = {name: value for name, value in dataclasses.asdict(self.configuration.design).items() if name != "games"}
         # As it was when runs began to be told apart: what came later decides nothing in those that do not use it.
         design["augment"] = deciding.pop("augment")
+        if self.config.teacher_uses == 1:
+            del deciding["teacher_uses"]
         if not self.config.teacher:
-            deciding = {name: value for name, value in deciding.items() if not name.startswith("teacher")}
+            del deciding["teacher"], deciding["teacher_weight"]
         told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -112,6 +112,15 @@ def test_published_runs_are_known_whatever_options_came_later(packed_file: Path,
     assert replace(one, digest=line["games"]["digest"]).key == key
 
 
+def test_runs_with_a_teacher_are_known_whatever_options_came_later(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the key that they had when there was no --teacher-uses yet."""
+    monkeypatch.setattr(training, "teacher_facts", lambda config: {"teacher_digest": "of that file"})
+    (one,) = ablate.plan(ablate.SETS.values(), ["w32"], {"teacher": "fast"}, ablate.Budget(positions=10**6), 1, str(packed_file))
+    one = replace(one, digest="of those games")
+    assert one.key == "1d3a51f4"
+    assert replace(one, config=replace(one.config, teacher_uses=2)).key != one.key
+
+
 def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the training games and the moves of one player, or three corners; then the averaged weights, on games of the test split."""
     packed = PackedGames.open(packed_file)
