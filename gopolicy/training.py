@@ -310,7 +310,7 @@ class Teacher:
             raise OptionError(f"--teacher {config.teacher} reads the planes {network.config.planes}, the options ask for {config.planes}")
         self.policy = policy.Policy(network, description, device, policy.quickest(str(device), config.planes))
         self.uses, self.weight = config.teacher_uses, config.teacher_weight
-        self._answers: dict[int, tuple[int, Tensor]] = {}  # by place among ``APART`` batches: the batch's number, (B, N*N) float16
+        self._answers: dict[int, Tensor] = {}  # by the number of the batch, for the last ``APART`` of them: (B, N*N) float16
 
     def batch(self, step: int) -> int:
         """The number of the batch of a step: ``APART`` different ones, all of them ``uses`` times over, and then the next."""
@@ -323,12 +323,12 @@ class Teacher:
         Asks once about each batch, and keeps the answers until its last use.
         """
         number = self.batch(step)
-        asked, answer = self._answers.get(number % APART, (-1, planes))
-        if asked != number:
+        answer = self._answers.get(number)
+        if answer is None:
             answer = self.policy.log_probabilities(planes).exp()
             if self.uses > 1:
-                answer = answer.half()  # at its first use too: a run that is resumed between two uses asks again
-                self._answers[number % APART] = number, answer
+                answer = self._answers[number] = answer.half()  # at its first use too: a run that is resumed between two uses asks again
+                self._answers.pop(number - APART, None)
         target = self.weight * answer.float()
         return target.scatter_add_(1, played[:, None], torch.full_like(played, 1 - self.weight, dtype=target.dtype)[:, None])
 

@@ -454,6 +454,14 @@ def test_a_teacher_is_asked_once_about_a_batch_that_comes_again(tmp_path, monkey
     monkeypatch.setattr(training, "APART", 3)
     made: list[Synthetic] = []
     asked: list[torch.Tensor] = []
+    teachers: list[training.Teacher] = []
+
+    class Kept(training.Teacher):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            teachers.append(self)
+
+    monkeypatch.setattr(training, "Teacher", Kept)
     init, ask = Synthetic.__init__, training.policy.Policy.log_probabilities
 
     def seen(self, *arguments, **options):
@@ -474,6 +482,7 @@ def test_a_teacher_is_asked_once_about_a_batch_that_comes_again(tmp_path, monkey
     monkeypatch.setattr(Synthetic, "__init__", init)
     batches_ = Synthetic(SMALL["batch_size"], SMALL["seed"])
     assert len(asked) == 8
+    assert len(teachers[0]._answers) == 3, "no more are kept than come again"
     assert all(torch.equal(planes, batches_.batch(number)[0].float()) for number, planes in enumerate(asked))
 
     # Stopped between the two uses of a batch, it asks again and comes to the same weights.
