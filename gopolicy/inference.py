@@ -262,33 +262,41 @@ class _Winograd(_Packed):
     KERNEL = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64) / 24
     OUTPUT = torch.tensor([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
     BOARDS = 8  # at once: the tiles of more do not stay in the cache
+    LINES = 14  # from which it pays: a board of 13×13 takes as long in tiles, one of 9×9 twice as long
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         super().__init__(network, number)
         self.to_basis = torch.kron(self.INPUT, self.INPUT).to(number)  # (36, 36)
         self.from_basis = torch.kron(self.OUTPUT, self.OUTPUT).to(number)  # (16, 36)
+        self.tower = [self._transform(layer.conv) for layer in network.layers[1:]]
         self.biases: list[Any] = [layer.conv.bias for layer in network.layers[1:]]
 
-    def _pack(self, layer: Layer) -> _Operands:
-        if layer is self.network.first:
-            return super()._pack(layer)
-        weight, k, groups = layer.conv.weight, layer.conv.out_channels, self.AROUND**2
-        transformed = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, weight.double())  # (6, 6, k, k)
-        transformed = transformed.reshape(groups * k, k, 1, 1).to(weight.dtype)
-        tiles = -(-self.network.config.size // self.TILE)
-        laid_out = _reordered(transformed, (0, 0), groups, [1, groups * k, tiles**2, 1])
-        return _Operands(lambda boards, size: laid_out, None, (0, 0), (1, 1), (1, 1), groups)  # one for all: four times as large
+    def _transform(self, conv: nn.Conv2d) -> _Operands:
+        """The operands of a 3×3 layer in the basis."""
+        k, groups = conv.out_channels, self.AROUND**2
+
+        def lay_out(boards: int, size: int) -> Any:
+            weight = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, conv.weight.double())  # (6, 6, k, k)
+            weight = weight.reshape(groups * k, k, 1, 1).to(conv.weight.dtype)
+            return _reordered(weight, (0, 0), groups, [boards, groups * k, (-(-size // self.TILE)) ** 2, 1])
+
+        return _Operands(lay_out, None, (0, 0), (1, 1), (1, 1), groups)
 
     def __call__(self, planes: Tensor) -> Tensor:
-        return in_parts(self._some, planes, self.BOARDS)
+        """Large boards one or ``BOARDS`` at a time, by ``_Packed`` what that leaves: weights in the basis are four times as large, too
+        large to be kept as laid out for each number of boards, and to read them takes longer than they save where there are few tiles."""
+        if planes.shape[-1] < self.LINES:
+            return super().__call__(planes)
+        parts = torch.split(planes, self.BOARDS)
+        return torch.cat([self._in_tiles(part) if len(part) in (1, self.BOARDS) else self._some(part) for part in parts])
 
-    def _some(self, planes: Tensor) -> Tensor:
-        first, *tower = (layer(planes) for layer in self.layers)
+    def _in_tiles(self, planes: Tensor) -> Tensor:
+        tower = [layer(planes) for layer in self.tower]
         size, side = planes.shape[-1], -(-planes.shape[-1] // self.TILE) * self.TILE
         board = slice(1, 1 + size)
         # Boards with what the tiles need around them, which stays zero: (B, side + 2, side + 2, k)
         x, y = torch.zeros(2, len(planes), side + 2, side + 2, self.network.config.filters, dtype=planes.dtype)
-        x[:, board, board] = _convolution()(planes, *first, "relu", [], "").permute(0, 2, 3, 1)
+        x[:, board, board] = _convolution()(planes, *self.layers[0](planes), "relu", [], "").permute(0, 2, 3, 1)
         for i, (layer, bias) in enumerate(zip(tower, self.biases, strict=True)):
             tiles = self._convolve(x, layer).add_(bias)
             shortcut = i < self.paired and i % 2 == 1

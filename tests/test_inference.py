@@ -24,7 +24,7 @@ def trained(**options) -> PolicyNetwork:
 
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
 @pytest.mark.parametrize("layers", [1, 2, 5, 6])
-@pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (13, 17), (9, 3), (8, 1), (2, 2)])
+@pytest.mark.parametrize(("size", "count"), [(19, 1), (19, 9), (14, 8), (13, 17), (9, 3), (8, 1), (2, 2)])
 @pytest.mark.parametrize("filters", [24, inference.WIDE])
 def test_it_computes_what_the_modules_compute(kind, layers, size, count, filters):
     network = trained(kind=kind, layers=layers, filters=filters)
@@ -133,8 +133,9 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
         monkeypatch.setattr(inference, "CACHED", 24 * 19 * 19 * size * 4 + 1)  # four boards at once
         monkeypatch.setattr(inference._Winograd, "BOARDS", 4)
         parts = []
-        some = prepared._some
-        monkeypatch.setattr(prepared, "_some", lambda part: parts.append(len(part)) or some(part))
+        for name in ("_some", "_in_tiles") if precision == "winograd" else ("_some",):
+            way = getattr(prepared, name)
+            monkeypatch.setattr(prepared, name, lambda part, way=way: parts.append(len(part)) or way(part))
         together = prepared(planes)
         assert prepared(planes[:0]).shape == (0, 361)
         monkeypatch.setattr(inference, "CACHED", 1)
@@ -149,14 +150,14 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
 @pytest.mark.parametrize("filters", [96, 192])  # in blocks of 32, 48 or 64, as boards and threads divide
 def test_no_call_lays_weights_out_anew(capfd, precision, filters):
     network = trained(kind="residual", layers=2, filters=filters).folded()
-    prepared, planes = prepared_in(precision, network, positions(9))
+    prepared, planes = prepared_in(precision, network, positions(17))
     weights = (f"{filters}x48x5x5", f"{filters}x{filters}x3x3", f"36x{filters}x{filters}x1x1")  # the last: as Winograd has them
     threads = torch.get_num_threads()
     try:
         with torch.inference_mode():
-            for count in (2, 3, 4):  # threads
+            for count in (1, 2, 3, 4, 12):  # threads
                 torch.set_num_threads(count)
-                for boards, size in ((1, 19), (2, 19), (3, 19), (5, 19), (9, 19), (1, 9), (9, 9)):
+                for boards, size in ((1, 19), (2, 19), (3, 19), (5, 19), (8, 19), (17, 19), (1, 7), (1, 9), (9, 9), (1, 13), (3, 13)):
                     given = planes[:boards, :, :size, :size].contiguous(memory_format=torch.channels_last)
                     prepared(given)
                     capfd.readouterr()
