@@ -274,16 +274,14 @@ def _tar(stream: _Metered, label: str) -> Iterator[Item]:
                 yield Refused(f"{label}/{shown(header.name)}", "it is a sparse file")
             if not header.isreg() or header.issparse():
                 continue
-            stream.left = float("inf")
-            file = tar.extractfile(header)
-            assert file is not None  # it is a regular file
             name = f"{label}/{shown(header.name)}"
             if _is_game(name):
+                stream.left = float("inf")
+                file = tar.extractfile(header)
+                assert file is not None  # it is a regular file
                 yield _member(name, file.read(MEMBER_LIMIT + 1))
             elif _is_archive(name):
                 yield Refused(name, _INSIDE)
-            while file.read(_CHUNK):
-                pass
 
 
 class _XzFile:

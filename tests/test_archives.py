@@ -166,6 +166,8 @@ def test_what_a_compressed_file_may_be_called(tmp_path: Path) -> None:
     (tmp_path / "game.gz").write_bytes(gzip.compress(b"(;)"))
     (tmp_path / "words.tar.gz").write_bytes(gzip.compress(b"words"))
     assert read(tmp_path) == ({str(tmp_path / "game"): b"(;)"}, [Refused(str(tmp_path / "words.tar.gz"), "there is no tar in it")])
+    (tmp_path / "game.gz").rename(tmp_path / "game.txt.gz")
+    assert read(tmp_path / "game.txt.gz") == ({str(tmp_path / "game.txt"): b"(;)"}, []), "it is named itself"
 
 
 def test_a_zip_with_nothing_in_it(tmp_path: Path) -> None:
@@ -193,6 +195,7 @@ def test_names_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert refused == []
         assert list(found.values()) == [b"1", b"2", b"3", b"4", b"5"]
         assert all(label.isprintable() and label.startswith(f"{path}/") for label in found)
+        assert f"{path}/../back.sgf" in found, "as in the names of folders on other systems"
         path.unlink()
     assert sorted(str(entry.relative_to(tmp_path)) for entry in tmp_path.rglob("*")) == ["deep", "deep/work"]
 
