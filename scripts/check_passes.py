@@ -142,9 +142,6 @@ def main() -> int:
                 found.append(one)
                 if args.json:
                     print(json.dumps(asdict(one)), flush=True)
-    except GoPolicyError as error:
-        print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     finally:
@@ -169,4 +166,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (GoPolicyError, OSError) as error:
+        print(f"check_passes.py: {error}", file=sys.stderr)
+        sys.exit(2)

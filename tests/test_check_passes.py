@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(GNUGO is None, reason="GNU Go, the referee, is not installed")
 def test_what_a_pass_gave_away(tmp_path: Path) -> None:
-    (tmp_path / "finished.sgf").write_text(GAME.format("B+0.5", WALLS + CLOSED))
+    (tmp_path / "finished.sgf").write_text(GAME.format("B+0.5", WALLS + CLOSED + ";B[aa]"))  # which by territory would cost Black the game
     finished = run(tmp_path, "--level", "1")
     assert finished.returncode == 0, finished.stderr
     assert "1 games, 1 with a pass of gopolicy" in finished.stdout
@@ -43,7 +44,7 @@ def test_what_a_pass_gave_away(tmp_path: Path) -> None:
     early = run(tmp_path, "--level", "1", "--json")
     told = {Path(line["game"]).stem: line for line in map(json.loads, early.stdout.splitlines())}
     assert told["finished"]["ended"] == told["finished"]["played_out"] == 0.5
-    assert told["finished"]["move"] == 15
+    assert told["finished"]["move"] == 16
     assert told["early"]["move"] == 9
     assert told["early"]["ended"] < 0 < told["early"]["played_out"]
     assert early.returncode == 1
@@ -85,11 +86,11 @@ def test_whose_pass_it_is_and_whose_points() -> None:
     game = "(;SZ[7]KM[6.5]AB[aa]PB[another]PW[gopolicy]{};B[dd];W[];B[ee];W[]{})"
     begin = ["boardsize 7", "clear_board", "komi 6.5", "play black A7", "play black D4"]
     record = read_sgf(game.format("", ";B[]"))
-    gnugo = Told("W+3.5", "D5", "pass", "resign", "B+2")
+    gnugo = Told("W+3.5", "pass", "D5", "pass", "resign", "B+2")
     found = check_passes.look_at(record, WHITE, gnugo)
     assert found is not None
-    assert (found.move, found.ended, found.played_out, found.moves, found.lost_by_it) == (2, 3.5, -2, 3, False)
-    turns = ["genmove white", "genmove black", "genmove white"]
+    assert (found.move, found.ended, found.played_out, found.moves, found.lost_by_it) == (2, 3.5, -2, 4, False)
+    turns = ["genmove white", "genmove black"] * 2
     rest = ["play white pass", "play black E3", "play white pass", "play black pass"]
     assert gnugo.asked == [*begin, *rest, "final_score", *begin, *turns, "final_score"]
     for result, ended in (("W+1.5", 1.5), ("B+1.5", -1.5), ("B+R", -999)):
@@ -97,39 +98,56 @@ def test_whose_pass_it_is_and_whose_points() -> None:
         assert found is not None
         assert (found.ended, found.played_out, found.lost_by_it) == (ended, 8, ended < 0)
     assert check_passes.look_at(read_sgf(game.format("", "")), BLACK, Told()) is None
+    assert Told(*["A1"] * 99).play_out(BLACK, 7) == 98, "as long as it never passes"
 
 
 def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Leads at the end and played out: +1 and +3, -2.5 and +4 (lost by it), -8 and -7, 0 and +9, and one that was resigned."""
+    """Leads at the end and played out: +1 and +3, -2.5 and +4 (lost by it), -8 and -7, 0 and +9, and one that was resigned. In one nobody
+    passed, at one Ctrl-C is pressed, and two files hold no game."""
     leads = {"a": (1.0, 3.0), "b": (-2.5, 4.0), "c": (-8.0, -7.0), "d": (0.0, 9.0), "e": (-999.0, -1.0)}
-    for name in leads:
+    for name in [*leads, "none", "stop"]:
         (tmp_path / f"{name}.sgf").write_text(GAME.format("", WALLS))
+    for name in ("damaged.rar", "words.sgf"):
+        (tmp_path / name).write_text("words")
+    levels, closed = [], []
 
-    def look_at(record: GameRecord, colour: int, gnugo: check_passes.GnuGo) -> check_passes.Pass:
-        return check_passes.Pass(record.name, 9, *leads[Path(record.name).stem], 20)
+    def look_at(record: GameRecord, colour: int, gnugo: check_passes.GnuGo) -> check_passes.Pass | None:
+        name = Path(record.name).stem
+        if name == "stop":
+            raise KeyboardInterrupt
+        return check_passes.Pass(record.name, 9, *leads[name], 20) if name in leads else None
 
     monkeypatch.setattr(check_passes, "look_at", look_at)
-    monkeypatch.setattr(check_passes, "GnuGo", lambda program, level: io.StringIO())
-    for names, status, told in (
+    monkeypatch.setattr(check_passes.Engine, "__init__", lambda self, command: levels.append(command[command.index("--level") + 1]))
+    monkeypatch.setattr(check_passes.Engine, "close", lambda self: closed.append(self))
+    for names, level, status, told in (
         (
-            "abcde",
+            "a.sgf damaged.rar words.sgf b.sgf c.sgf none.sgf d.sgf e.sgf",
+            [],
             1,
             [
+                "6 games, 5 with a pass of gopolicy; GNU Go, level 10, ",
                 "gains +4.25 points in the median, +9 at most; over 2 points in 2 games",
                 "the pass: 1",
                 "b.sgf: move 9, -2.5 at the end, +4 played",
             ],
         ),
-        ("acde", 0, ["gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"]),
-        ("e", 0, ["the pass: 0"]),
+        (
+            "a.sgf c.sgf d.sgf e.sgf",
+            ["--level", "3"],
+            0,
+            ["4 games, 4 with ", "gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"],
+        ),
+        ("e.sgf stop.sgf b.sgf", [], 0, ["2 games, 1 with ", "the pass: 0"]),
     ):
-        files = [str(tmp_path / f"{name}.sgf") for name in names]
-        monkeypatch.setattr(sys, "argv", ["check_passes.py", *files, "--player", "gopolicy", "--gnugo", sys.executable])
+        files = [str(tmp_path / name) for name in names.split()]
+        monkeypatch.setattr(sys, "argv", ["check_passes.py", *files, "--player", "gopolicy", "--gnugo", sys.executable, *level])
         assert check_passes.main() == status
-        first, *rest = capsys.readouterr().out.splitlines()
-        assert first.startswith(f"{len(names)} games, {len(names)} with a pass of gopolicy")
-        assert len(rest) == len(told)
-        assert all(text in line for text, line in zip(told, rest, strict=True))
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == len(told)
+        assert all(text in line for text, line in zip(told, lines, strict=True))
+    assert levels == ["10", "3", "10"]
+    assert len(closed) == 3
 
 
 def test_a_player_is_known_by_a_part_of_the_name() -> None:
@@ -142,8 +160,26 @@ def test_a_player_is_known_by_a_part_of_the_name() -> None:
         assert check_passes.player_of(read_sgf(f"(;PB[{black}]PW[{white}];B[aa])"), "gopolicy") == colour
 
 
-def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
-    (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", WALLS).replace("PB[gopolicy 1]", ""))
-    done = run(tmp_path, *([] if GNUGO else ["--gnugo", sys.executable]))
-    assert done.returncode == 2
-    assert "none of 0 games" in done.stderr
+@pytest.mark.skipif(os.name != "posix", reason="a file that may be executed and cannot")
+@pytest.mark.parametrize(
+    ("player", "gnugo", "said"),
+    [
+        ("nobody", sys.executable, "none of 0 games of a player 'nobody' has a pass of this player"),
+        ("gopolicy", "no such program", "there is no program 'no such program'"),
+        ("gopolicy", sys.executable, "check_passes.py: boardsize 7: the engine stopped with exit status 2"),
+        ("gopolicy", "no program", "check_passes.py: [Errno 8] Exec format error"),
+    ],
+)
+def test_where_there_is_nothing_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], player: str, gnugo: str, said: str
+) -> None:
+    """None of this is a game that a pass has lost, which status 1 says."""
+    (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", WALLS))
+    (tmp_path / "no program").write_bytes(b"words")
+    (tmp_path / "no program").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    monkeypatch.setattr(sys, "argv", ["check_passes.py", str(tmp_path / "game.sgf"), "--player", player, "--gnugo", gnugo])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / "check_passes.py"), run_name="__main__")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(said)
