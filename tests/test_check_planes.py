@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +94,51 @@ def test_a_stopped_check_goes_on_with_its_log(games: Path, monkeypatch: pytest.M
     assert main(monkeypatch, games, "--per-game", "3", "--log", log) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "9 positions, 3 games: 0 differences"
     assert log.read_text().startswith(first)
-    assert [Path(json.loads(line)["game"]).name for line in log.read_text().splitlines()] == ["a.sgf", "b.sgf", "c.sgf", "words.sgf"]
+    whole = log.read_text()
+    assert [Path(json.loads(line)["game"]).name for line in whole.splitlines()] == ["a.sgf", "b.sgf", "c.sgf", "words.sgf"]
+    (games / "d.sgf").write_text(GAME)
+    assert main(monkeypatch, games, "--positions", "9", "--log", log) == 0
+    assert log.read_text() == whole, "as many as are wanted"
+    (games / "d.sgf").unlink()
+    assert main(monkeypatch, games, "--log", log) == 0
+    assert log.read_text() == whole, "all there are"
     log.write_text("words\n")
     with pytest.raises(check_planes.GoPolicyError, match="holds lines that are no checked games"):
         main(monkeypatch, games, "--log", log)
+
+
+def test_ctrl_c_leaves_what_has_been_checked(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    check = check_planes.check
+
+    def stopped(name: str, data: bytes, per_game: int) -> check_planes.Checked:
+        if name.endswith("b.sgf"):
+            raise KeyboardInterrupt
+        return check(name, data, per_game)
+
+    monkeypatch.setattr(check_planes, "check", stopped)
+    log = games.parent / "log.jsonl"
+    assert main(monkeypatch, games, "--per-game", "3", "--log", log) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "3 positions, 1 games: 0 differences"
+    assert err.splitlines()[-1] == f"stopped; the same command goes on from {log}"
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_several_processes_find_what_one_finds(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """More games than are given out at once; one of them goes on with a move on a stone, and is compared as far as that."""
+    for number in range(20):
+        (games / f"{number}.sgf").write_text(GAME.replace(";W[hc]", ";W[hc]" + ";B[ba]" * (number == 7)))
+    (games / "z.rar").write_text("words")
+    told = []
+    for jobs in ("1", "2"):
+        pools = []
+        monkeypatch.setattr(check_planes, "ProcessPoolExecutor", lambda jobs, pools=pools: pools.append(jobs) or ProcessPoolExecutor(jobs))
+        log = games.parent / f"{jobs}.jsonl"
+        assert main(monkeypatch, games, "--per-game", "2", "--jobs", jobs, "--log", log) == 0
+        assert pools == ([2] if jobs == "2" else [])
+        told.append([capsys.readouterr().out, sorted(log.read_text().splitlines())])
+    assert told[0] == told[1]
+    assert told[0][0].startswith(f"{22 * MOVES + 8} boards compared with sgfmill's; 1 games could not be read\n")
 
 
 def test_one_game_in_so_many_is_the_same_every_time(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:

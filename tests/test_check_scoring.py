@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,14 +94,41 @@ def test_a_game_that_takes_too_long_is_left_out(
     assert "strange.sgf: GNU Go gave the score '= what'; left out" in err
 
 
-def test_where_nothing_can_be_compared(tmp_path: Path) -> None:
+def test_where_nothing_can_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "game.sgf").write_text(GAME.format("B+R", ""))
-    assert run(tmp_path, "--recorded").returncode == 2
-    none = run(tmp_path, "--recorded", "--every", "0")
-    assert (none.returncode, none.stderr.splitlines()[-1]) == (
-        2,
-        "check_scoring.py: error: argument --every: '0': expected a whole number, 1 or more",
-    )
+    for options, said in (
+        (["--recorded"], "no finished game was found"),
+        (["--gnugo", "no such program"], "there is no program 'no such program'"),
+        (["--recorded", "--every", "0"], "check_scoring.py: error: argument --every: '0': expected a whole number, 1 or more"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["check_scoring.py", str(tmp_path), *options])
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(check_scoring.main())
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith(said)
+
+
+def test_what_is_judged_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The position after the last move, here a stone, with as many playouts of the network that is named."""
+    (tmp_path / "game.sgf").write_text(GAME.format("B+0.5", PASSES).replace(";B[];W[])", ";B[ga])"))
+    asked: list[object] = []
+
+    def judge(policy: object, board: object, playouts: int) -> SimpleNamespace:
+        asked.extend([policy, board.stones().tolist()[0], playouts])  # type: ignore[attr-defined]
+        return SimpleNamespace(lead=lambda komi, rules: 0.5)
+
+    def finished_games(paths: list[Path], every: int, recorded: bool) -> object:
+        asked.append(every)
+        return found(paths, 1, recorded)
+
+    found = check_scoring.finished_games
+    monkeypatch.setattr(check_scoring, "load", lambda name, threads, precision: (name, threads))
+    monkeypatch.setattr(check_scoring.scoring, "judge", judge)
+    monkeypatch.setattr(check_scoring, "finished_games", finished_games)
+    options = "--recorded --playouts 3 --weights w --threads 2 --every 5"
+    monkeypatch.setattr(sys, "argv", ["check_scoring.py", str(tmp_path), *options.split()])
+    assert check_scoring.main() == 0
+    assert asked == [5, ("w", 2), [0, 0, 0, 1, -1, 0, 1], 3]
 
 
 def test_which_files_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +137,24 @@ def test_which_files_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     files = [Path(f"{number}.sgf") for number in range(90)]
     for file in files:
         file.write_text(GAME.format("", ""))
+    bad = [Path("a.rar"), Path("words.sgf")]
+    for file in bad:
+        file.write_text("words")
     every, third, of_half = (
-        {record.name for record in check_scoring.finished_games(some, n, False)} for some, n in ((files, 1), (files, 3), (files[::2], 3))
+        {record.name for record in check_scoring.finished_games(some, n, False)}
+        for some, n in ((bad + files, 1), (files, 3), (files[::2], 3))
     )
     assert every == {str(file) for file in files}
     assert 15 < len(third) < 45
     assert of_half == third & {str(file) for file in files[::2]}, "whatever lies beside it"
     counted = {name: GAME.format(*told) for name, told in {"a": ("B+0.5", PASSES), "b": ("", ""), "c": ("B+R", PASSES)}.items()}
     counted |= {"no komi": counted["a"].replace("KM[6.5]", ""), "no pass": counted["b"].replace(";B[];W[])", ";B[];W[aa])")}
+    counted |= {f"{size} lines": counted["b"].replace("SZ[7]", f"SZ[{size}]") for size in (19, 20)}
     for name, text in counted.items():
         (tmp_path / f"{name}.sgf").write_text(text)
         taken = [bool(list(check_scoring.finished_games([tmp_path / f"{name}.sgf"], 1, recorded))) for recorded in (False, True)]
-        assert taken == {"a": [True, True], "b": [True, False], "c": [True, False]}.get(name, [False, False]), name
+        expected = {"a": [True, True], "b": [True, False], "c": [True, False], "19 lines": [True, False]}
+        assert taken == expected.get(name, [False, False]), name
 
 
 # Leads of ten games, Black's, as the referee has them and here, and how many of a thousand stones differ.
@@ -145,7 +179,7 @@ def test_what_is_good_enough(
     winners: int,
 ) -> None:
     """Nine games of ten within two points, and 95 of a hundred stones."""
-    games = [check_scoring.Compared(str(i), a, b, "area", 100, seconds=i) for i, (a, b) in enumerate(zip(referees, here, strict=True))]
+    games = [check_scoring.Compared(str(i), a, b, "area", 100, seconds=i**2) for i, (a, b) in enumerate(zip(referees, here, strict=True))]
     games[0].differing = ["A1"] * differing
     left = iter(games)
     monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
@@ -153,19 +187,28 @@ def test_what_is_good_enough(
     monkeypatch.setattr(check_scoring, "compare", lambda *_: next(left))
     monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--games", "10", "--gnugo", sys.executable])
     assert check_scoring.main() == status
-    rows = {line[:34].strip(): line[34:].split() for line in capsys.readouterr().out.splitlines()[1:]}
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith("took 20.5 s (median)")
+    rows = {line[:34].strip(): line[34:].split() for line in lines}
     assert rows["the same score"][:3] == [str(same), "of", "10"]
     assert rows["the same winner"][:3] == [str(winners), "of", "10"]
     assert rows["dead or alive as it says, stones"] == [f"{1000 - differing:,}", "of", "1,000", f"{1 - differing / 1000:.2%}"]
 
 
 def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is asked a few times, and not once a game of a large archive."""
+    """It is asked a few times, and not once a game of a large archive. One that has counted a game may refuse as many as it likes; and what
+    has been compared when Ctrl-C is pressed is told."""
     asked = []
 
-    def compare(_policy: object, record: int, *_: object) -> None:
+    def compare(_policy: object, record: int, *_: object) -> check_scoring.Compared:
         asked.append(record)
+        if record == counted:
+            return check_scoring.Compared(str(record), 0.5, 0.5, "area", 1)
+        if record == 20:
+            raise KeyboardInterrupt
         raise check_scoring.RefereeError(f"game {record}")
+
+    counted = -1
 
     monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
     monkeypatch.setattr(check_scoring, "finished_games", lambda *_: range(100))
@@ -174,3 +217,8 @@ def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert check_scoring.main() == 2
     assert len(asked) == check_scoring.MOST_REFUSALS
     assert capsys.readouterr().err.splitlines()[-1] == f"game {asked[-1]}"
+    counted = 2
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
+    assert check_scoring.main() == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["games"], told["left_out"]) == (1, 19)
