@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import environment  # noqa: E402
 
+SET_UP = environment.set_up
+
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -59,6 +61,97 @@ def test_made_again_when_what_it_is_made_from_changes(house: SimpleNamespace, na
     assert len(house.made) == 2
 
 
+def test_made_again_when_the_checkout_was_moved(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment names its own place in many files."""
+    environment.prepare()
+    (house.path / "moved").mkdir()
+    (house.path / "moved" / "pyproject.toml").write_bytes((house.path / "pyproject.toml").read_bytes())
+    monkeypatch.setattr(environment, "ROOT", house.path / "moved")
+    environment.prepare()
+    assert len(house.made) == 2
+
+
+def test_how_it_is_made(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anew where there is none of this Python; with the pip that is there where Python has none to give; and no half of it counts."""
+    venv, pip, lacks = [], [], []
+
+    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert env == environment.surroundings()
+        venv.append(command[3:-1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def install(own: list[str], *what: str) -> None:
+        assert not environment.READY.exists()
+        pip.append((own[0] == str(environment.PYTHON), *what))
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(environment, "install", install)
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None if name in lacks else name)
+    SET_UP()
+    assert venv == [["--clear"]]
+    assert pip == [(True, "--requirement", str(house.path / "requirements.txt")), (True, *pip[1][1:-2], "--editable", str(house.path))]
+    environment.prepare()  # of which one is left
+    lacks.append("ensurepip")
+    SET_UP()
+    assert venv[1:] == [["--without-pip"]]
+    assert not pip[2][0]
+    monkeypatch.setattr(environment, "VERSION", "3.99")
+    lacks.clear()
+    SET_UP()
+    assert venv[2:] == [["--clear"]]
+    lacks.extend(["ensurepip", "pip"])
+    with pytest.raises(environment.SetUpError, match="apt install python3-venv"):
+        SET_UP()
+
+
+def test_nothing_leads_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    astray = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_REQUIRE_VIRTUALENV", "PIP_USER")
+    for name in (*astray, "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "1")
+    found = environment.surroundings()
+    assert [name for name in astray if name in found] == ["PIP_USER"]
+    assert (found["PIP_USER"], found["HTTPS_PROXY"]) == ("0", "1")
+
+
+def test_a_command_that_fails_ends_the_script(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs in the checkout, wherever the script was started."""
+    monkeypatch.setattr(environment, "PYTHON", sys.executable)
+    (house.path / "gopolicy.py").write_text(
+        "import sys; open('said', 'a').write(' '.join(sys.argv[1:])); sys.exit(3 * ('bad' in sys.argv))"
+    )
+    environment.gopolicy("pack", "games")
+    with pytest.raises(SystemExit) as ended:
+        environment.gopolicy("bad")
+    assert ended.value.code == 3
+    assert (house.path / "said").read_text() == "pack gamesbad"
+
+
+def test_ctrl_c_waits_for_the_command_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = iter([KeyboardInterrupt, 7])
+
+    def wait() -> int:
+        end = next(ends)
+        if end is KeyboardInterrupt:
+            raise end
+        return end
+
+    monkeypatch.setattr(environment.subprocess, "Popen", lambda command, **_: SimpleNamespace(wait=wait))
+    assert environment.run("script.py") == 7
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another way on Windows")
+def test_a_script_goes_on_in_it_where_something_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(environment, "prepare", lambda: done.append("prepared"))
+    monkeypatch.setattr(environment.os, "execve", lambda path, command, env: done.append((path, command)) or sys.exit(0))
+    monkeypatch.setattr(sys, "argv", ["train.py", "games", "--resume"])
+    environment.enter("scripts/train.py", "sys", "json")
+    assert done == []
+    with pytest.raises(SystemExit):
+        environment.enter("scripts/train.py", "sys", "no_such_module")
+    assert done == ["prepared", (environment.PYTHON, [str(environment.PYTHON), "scripts/train.py", "games", "--resume"])]
+
+
 def test_made_again_after_a_stop(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped() -> None:
         environment.VENV.mkdir()
@@ -87,6 +180,7 @@ def test_a_finished_environment_stays_until_there_is_another(house: SimpleNamesp
     assert len(house.made) == 1
     (environment.VENV / "torch").touch()
     ready = environment.READY.read_text()
+    (house.path / "venv.old" / "left by a kill").mkdir(parents=True)
 
     def fails() -> None:
         assert not environment.VENV.exists()
@@ -162,14 +256,18 @@ def test_what_pip_said_is_passed_on(tmp_path: Path) -> None:
     assert "network" not in str(caught.value)
 
 
-def test_progress_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_of_pip(
+    house: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.REQUIREMENTS.write_text("# two\nsix==1.0\ntorch==2.13.0\n")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(environment.time, "monotonic", iter(range(10**6)).__next__)
     lines = ("Collecting torch==2.13.0 (from -r requirements.txt (line 3))", "  Downloading torch-2.13.0.whl (190.0 MB)")
     environment.install(installer(tmp_path, *lines, "Installing collected packages: a, b, c", status=0), "torch")
     shown = capsys.readouterr().err
-    assert re.search(r"getting 1 of \d+: torch==2\.13\.0 \(190\.0 MB\)", shown)
+    assert re.search(r"getting 1 of 2: torch==2\.13\.0 \(190\.0 MB\)", shown)
     assert "unpacking 3 packages" in shown
+    assert shown.endswith(" \r"), "the line is taken away"
 
 
 def test_the_pins_are_what_the_project_needs() -> None:

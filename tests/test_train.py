@@ -89,6 +89,8 @@ def test_other_archives_are_not_taken_for_those_that_were_packed(
     assert main(monkeypatch, archive, "--out", run, "--steps", "2", "--resume") == 0
     os.utime(archive / "000.sgf", ns=(0, 0))
     assert main(monkeypatch, archive, "--out", run, "--steps", "3", "--resume") == 1, "a file was written again"
+    (run / ".games-origin").unlink()
+    assert main(monkeypatch, archive, "--out", run, "--steps", "3", "--resume") == 1, "games that something else has packed"
 
 
 def test_what_is_wrong_with_the_options_is_said_before_the_games_are_packed(
@@ -100,7 +102,12 @@ def test_what_is_wrong_with_the_options_is_said_before_the_games_are_packed(
     assert not run.exists()
     assert main(monkeypatch, "--out", run, "--steps", "1") == 1
     assert f"no archive given, and there is no {run / 'games.gpk'}" in capsys.readouterr().err
+    assert main(monkeypatch, archive, "--out", run, "--steps", "1", "--init", tmp_path / "none") == 1, "this is known after the packing"
+    assert (run / "games.gpk").exists()
     assert main(monkeypatch, archive, "--out", run, "--steps", "1") == 0
+    capsys.readouterr()
+    assert main(monkeypatch, archive, "--out", run, "--steps", "1") == 1, "the run is not begun again"
+    assert "--resume goes on with the run in it" in capsys.readouterr().err
 
 
 def test_a_run_folder_among_the_games(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
