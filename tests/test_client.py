@@ -78,6 +78,8 @@ def test_to_close_does_not_wait_for_what_an_engine_has_started() -> None:
 
 def test_words_of_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words_of("python 'a b.py' --x \"c d\"") == ["python", "a b.py", "--x", "c d"]
+    for path in ("/my games/gnugo", "it's", "~/$HOME*"):
+        assert words_of(f"{quoted(path)} --mode gtp") == [path, "--mode", "gtp"]
     monkeypatch.setattr("os.name", "nt")
     assert words_of(r'C:\Go\gnugo.exe "C:\My Games\x.sgf" --mode gtp') == [r"C:\Go\gnugo.exe", r"C:\My Games\x.sgf", "--mode", "gtp"]
     assert words_of(r'python --weights="C:\my nets\w.safetensors"') == ["python", r"--weights=C:\my nets\w.safetensors"]

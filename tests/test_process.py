@@ -46,6 +46,11 @@ def test_a_log_that_nobody_reads_does_not_end_the_engine(monkeypatch: pytest.Mon
     say("genmove failed")
 
 
+def test_no_line_of_the_log_looks_like_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    say("genmove failed\n= D4")
+    assert capsys.readouterr().err == "gopolicy: genmove failed\ngopolicy: = D4\n"
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_stream_that_breaks_has_ended() -> None:
     class Broken(io.BytesIO):

@@ -171,6 +171,7 @@ NETWORK = {"planes": "alphago4", "in_planes": 4, "filters": 6, "layers": 4, "kin
         ({"network": NETWORK | {"planes": "alphago49"}}, "'alphago49' is unknown.*alphago48"),
         ({"network": NETWORK | {"planes": "alphago12"}}, "reads 4 planes, plane set alphago12 has 12"),
         ({"plane_set": {"name": "alphago4", "version": 2, "planes": 4}}, "'version': 2.*'version': 1"),
+        ({"plane_set": None}, "trained on plane set None"),
         ({"network": NETWORK | {"filters": 7}}, "has shape"),
         ({"network": NETWORK | {"layers": 5}}, "tensors differ.*tower.3"),
         ({"network": NETWORK | {"folded": True}}, "tensors differ"),
@@ -223,6 +224,8 @@ def test_files_that_are_not_there(tmp_path):
         weights.load(tmp_path / "none.safetensors")
     with pytest.raises(WeightsError, match="is a folder"):
         weights.load(tmp_path)
+    with pytest.raises(WeightsError, match="'' does not exist"):
+        weights.load("")
 
 
 def test_the_package_has_its_networks():
