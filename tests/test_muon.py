@@ -6,6 +6,15 @@ import torch
 
 from gopolicy.muon import Muon, orthogonalised
 
+BF16 = pytest.param({"avx512_bf16": True}, torch.bfloat16, id="with bf16")
+AVX2 = pytest.param({"avx2": True}, torch.float32, id="with AVX2 alone")
+
+
+@pytest.mark.parametrize(("abilities", "number"), [BF16, AVX2])
+def test_it_computes_in_bfloat16_only_where_that_is_fast(monkeypatch, abilities, number):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    assert orthogonalised(torch.randn(2, 4, 9)).dtype == number
+
 
 @pytest.mark.parametrize("shape", [(3, 16, 144), (2, 64, 64), (1, 48, 20)])
 def test_orthogonalised_keeps_the_directions_and_evens_the_lengths(shape):
@@ -74,7 +83,7 @@ def test_steps_are_those_that_were_published(shape):
         optimizer.step()
         expected = published(start, gradients[:count], lr=0.1, weight_decay=0.1) - start.numpy()
         moved = kernel.detach().numpy() - start.numpy()
-        assert np.linalg.norm(moved - expected) < 0.05 * np.linalg.norm(expected)  # bfloat16 has three digits
+        assert np.linalg.norm(moved - expected) < 0.05 * np.linalg.norm(expected)  # three digits, where it is in bfloat16
         assert np.vdot(moved, expected) == pytest.approx(np.vdot(expected, expected), rel=0.01)
 
 
