@@ -95,8 +95,8 @@ class _Operands:
     EVEN = 4
     KEPT = 16  # layouts, the latest: one of all layers of ``default`` takes 10 MiB, and on 16 threads a size of board has up to 64
 
-    def __init__(self, lay_out: Callable[[int, int], Any], *rest: Any) -> None:
-        self.laid_out = functools.lru_cache(self.KEPT)(lambda boards, size, threads: lay_out(boards, size))
+    def __init__(self, lay_out: Callable[[int, int], Any], *rest: Any, kept: int = KEPT) -> None:
+        self.laid_out = functools.lru_cache(kept)(lambda boards, size, threads: lay_out(boards, size))
         self.rest = rest
 
     def __call__(self, planes: Tensor) -> tuple[Any, ...]:
@@ -263,6 +263,7 @@ class _Winograd(_Packed):
     OUTPUT = torch.tensor([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
     BOARDS = 8  # at once: the tiles of more do not stay in the cache
     LINES = 14  # from which it pays: a board of 13×13 takes as long in tiles, one of 9×9 twice as long
+    KEPT = 4  # layouts, of one board and of ``BOARDS`` on two sizes: one of all layers of ``default`` takes 60 MiB
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         super().__init__(network, number)
@@ -280,7 +281,7 @@ class _Winograd(_Packed):
             weight = weight.reshape(groups * k, k, 1, 1).to(conv.weight.dtype)
             return _reordered(weight, (0, 0), groups, [boards, groups * k, (-(-size // self.TILE)) ** 2, 1])
 
-        return _Operands(lay_out, None, (0, 0), (1, 1), (1, 1), groups)
+        return _Operands(lay_out, None, (0, 0), (1, 1), (1, 1), groups, kept=self.KEPT)
 
     def __call__(self, planes: Tensor) -> Tensor:
         """Large boards one or ``BOARDS`` at a time, by ``_Packed`` what that leaves: weights in the basis are four times as large, too

@@ -180,6 +180,18 @@ def test_layouts_of_many_numbers_of_boards_are_not_all_kept():
     assert [layer.laid_out.cache_info().currsize for layer in prepared.layers] == [inference._Operands.KEPT] * 2
 
 
+def test_large_layouts_are_kept_for_two_sizes_of_board():
+    """In the basis the weights of ``default`` take 60 MiB: on all sizes from 14 lines they had grown to 0.9 GiB."""
+    prepared, planes = prepared_in("winograd", trained(kind="alphago", layers=3, filters=inference.WIDE).folded(), positions(8))
+    seen = []
+    with torch.inference_mode():
+        for size in (19, 14, 15, 19):
+            for count in (1, 8):
+                prepared(planes[:count, :, :size, :size])
+            seen.append([layer.laid_out.cache_info()[1::2] for layer in prepared.tower])  # misses, kept
+    assert seen == [[(2, 2)] * 2, [(4, 4)] * 2, [(6, 4)] * 2, [(8, 4)] * 2]
+
+
 @with_int8
 @pytest.mark.parametrize("kind", ["alphago", "residual"])
 def test_to_balance_channels_changes_nothing(kind):
