@@ -39,13 +39,15 @@ class FirstFree:
 
 
 class Scores:
-    """Black leads by 3 and wins 7 of 10 games, whatever the board."""
+    """Black leads by 3, wins 7 of 10 games and has more of the top line than White, whatever the board."""
 
     def expected_lead(self, board, komi, rules):
         return 3.0
 
     def ownership(self, board):
-        return np.full((board.size, board.size), 0.25)
+        owners = np.zeros((board.size, board.size))
+        owners[0] = 0.25
+        return owners
 
     def winrate(self, board, komi, rules, stop=None):
         return 0.7
@@ -367,15 +369,16 @@ def test_a_query_of_katrain():
     assert len(answer["policy"]) == 82
     assert [prob == -1 for prob in answer["policy"][:81]] == (~legal).tolist()
     assert sum(prob for prob in answer["policy"] if prob >= 0) == pytest.approx(1, abs=1e-4)
-    assert answer["ownership"] == [0.25] * 81
+    assert answer["ownership"] == [0.25] * 9 + [0] * 72
     moves = answer["moveInfos"]
-    assert all(move["ownership"] == [0.25] * 81 for move in moves)  # some of KaTrain's opponents refuse to play without
+    assert all(move["ownership"] == answer["ownership"] for move in moves)  # some of KaTrain's opponents refuse to play without
     assert [move["order"] for move in moves] == list(range(len(moves)))
     assert [move["move"] for move in moves[:3]] == ["A9", "B9", "C9"]
     assert [move["visits"] for move in moves[:3]] == [250, 125, 62]
     assert moves[0]["prior"] == pytest.approx(0.5)
     for move in moves:
         assert move["pv"][0] == move["move"]
+        assert {move[name] for name in ("edgeVisits", "weight", "edgeWeight", "playSelectionValue")} == {move["visits"]}
         assert {"winrate", "scoreLead", "scoreMean", "scoreStdev", "lcb", "utility"} <= set(move)
     assert len(moves[0]["pv"]) == 10
 
@@ -471,14 +474,15 @@ def test_a_turn_before_an_illegal_move():
     moves = [["B", "A2"], ["W", "E5"], ["B", "B1"], ["W", "A1"], ["B", "E6"]]
     *answers, last = ask(analyst_of(), **query_of(moves=moves, rules="tromp-taylor", analyzeTurns=[0, 3]))
     assert [answer["turnNumber"] for answer in [*answers, last]] == [0, 3]
-    (answer,) = ask(analyst_of(), **query_of(moves=moves, rules="tromp-taylor"))
-    assert answer["error"].startswith("Illegal move 3: A1")
+    for turns in ({}, {"analyzeTurns": [0, 3, 5]}):  # of a query that cannot be answered no turn is
+        (answer,) = ask(analyst_of(), **query_of(moves=moves, rules="tromp-taylor", **turns))
+        assert answer["error"].startswith("Illegal move 3: A1")
 
 
 def test_points_as_numbers():
     """KataGo's documentation: column and row of a point, from the top left corner."""
-    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "(0,8)"], ["W", "(8,0)"]], includePolicy=True))
-    assert [point for point, prob in enumerate(answer["policy"]) if prob == -1] == points(9, "J9 A1")
+    (answer,) = ask(analyst_of(), **query_of(moves=[["B", "(0,8)"], ["W", "(3,0)"]], includePolicy=True))
+    assert [point for point, prob in enumerate(answer["policy"]) if prob == -1] == points(9, "D9 A1")
     (answer,) = ask(analyst_of(), **query_of(moves=[["B", "(0,9)"]]))
     assert answer["field"] == "moves"
 
@@ -501,18 +505,32 @@ def test_hashes_of_positions():
     assert not set(hashes("C3 G7 C7 E5 pass")) & set(here)  # Black passed: it is White's turn
     ko = "C5 D5 B4 E4 C3 D3 A1 C4 D4"
     assert hashes(ko) != hashes(f"{ko} pass pass"), "White may not retake, and then may"
+    assert hashes("G5 F5 H4 E4 G3 F3 J1 G4 F4")[1] == hashes(ko)[1]
 
 
 @pytest.mark.parametrize(
     ("perspective", "winrates"),
-    [("BLACK", [0.7, 0.7]), ("WHITE", [0.3, 0.3]), ("SIDETOMOVE", [0.7, 0.3]), ("sideToMove", [0.7, 0.3]), ("w", [0.3, 0.3])],
+    [
+        (None, [0.7, 0.7]),
+        ("BLACK", [0.7, 0.7]),
+        ("WHITE", [0.3] * 2),
+        ("SIDETOMOVE", [0.7, 0.3]),
+        ("sideToMove", [0.7, 0.3]),
+        ("w", [0.3] * 2),
+    ],
 )
 def test_perspectives(perspective, winrates):
-    settings = {"reportAnalysisWinratesAs": perspective}
+    settings = {"reportAnalysisWinratesAs": perspective} if perspective else {}
     query = query_of(moves=[["B", "C3"]], analyzeTurns=[0, 1], includeOwnership=True, overrideSettings=settings)
     answers = ask(analyst_of(scorer=Scores), **query)
     assert [answer["rootInfo"]["winrate"] for answer in answers] == pytest.approx(winrates)
-    for answer, winrate in zip(answers, winrates, strict=True):  # a win is 1 and a loss -1
+    for answer, winrate in zip(answers, winrates, strict=True):
+        assert "ownership" not in answer["moveInfos"][0]
+        root, moves, lead = answer["rootInfo"], answer["moveInfos"], 3.0 if winrate == 0.7 else -3.0
+        assert {root["lcb"], root["rawWinrate"], *(move[name] for move in moves for name in ("winrate", "lcb"))} == {root["winrate"]}
+        leads = {root[name] for name in ("scoreLead", "scoreSelfplay", "rawLead", "rawScoreSelfplay")}
+        assert leads | {move[name] for move in moves for name in ("scoreLead", "scoreMean", "scoreSelfplay")} == {lead}
+        # A win is 1 and a loss -1.
         assert [answer["rootInfo"]["utility"], answer["moveInfos"][0]["utilityLcb"]] == pytest.approx([0.4 if winrate == 0.7 else -0.4] * 2)
     assert [answer["ownership"][0] for answer in answers] == [0.25 if winrate == 0.7 else -0.25 for winrate in winrates]
 
@@ -568,8 +586,10 @@ def test_avoided_and_allowed_moves():
     avoid = [{"player": "B", "moves": ["A9", "pass"], "untilDepth": 1}]
     (answer,) = ask(analyst_of(), **query_of(avoidMoves=avoid))
     assert answer["moveInfos"][0]["move"] == "B9"
-    (answer,) = ask(analyst_of(), **query_of(allowMoves=[{"player": "B", "moves": ["E5"], "untilDepth": 2}], analysisPVLen=2))
-    assert [move["pv"] for move in answer["moveInfos"]] == [["E5", "A9", "B9"]]
+    (answer,) = ask(analyst_of(), **query_of(allowMoves=[{"player": "B", "moves": ["D5", "E5"], "untilDepth": 3}], analysisPVLen=4))
+    assert [move["pv"] for move in answer["moveInfos"]] == [["D5", "A9", "E5", "B9", "C9"], ["E5", "A9", "D5", "B9", "C9"]]
+    assert answer["moveInfos"][0]["visits"] > 5_000
+    assert answer["moveInfos"][0]["prior"] < 1e-6, "among all legal moves"
 
 
 # The query's change → the field that the error names.
@@ -579,6 +599,7 @@ WRONG = [
     ({"boardXSize": True}, "boardXSize"),
     ({"boardYSize": 26}, "boardYSize"),
     ({"boardYSize": 13}, "boardYSize"),
+    ({"boardYSize": 7}, "boardYSize"),
     ({"moves": None}, "moves"),
     ({"moves": "B D4"}, "moves"),
     ({"moves": [["B"]]}, "moves"),
@@ -644,7 +665,8 @@ def test_warnings():
 
 def test_actions():
     analyst = analyst_of()
-    assert ask(analyst, id="v", action="query_version")[0]["version"] == __version__
+    version = {"id": "v", "action": "query_version", "version": __version__, "git_hash": "<omitted>"}
+    assert ask(analyst, id="v", action="query_version") == [version]
     assert ask(analyst, id="c", action="clear_cache") == [{"id": "c", "action": "clear_cache"}]
     moves = [["B", "C3"], ["W", "G7"]]
     for name in ("one", "two"):
@@ -691,6 +713,8 @@ def test_terminate_ends_the_turn_at_work():
 def test_a_move_without_a_visit_is_not_told():
     (answer,) = ask(analyst_of(), **query_of(maxVisits=5))
     assert [move["visits"] for move in answer["moveInfos"]] == [2, 1, 1]
+    (answer,) = ask(analyst_of(), **query_of(maxVisits=80_000))
+    assert (answer["rootInfo"]["visits"], answer["moveInfos"][0]["visits"]) == (80_000, 40_000)
     (answer,) = ask(analyst_of(), **query_of(maxVisits=1))
     assert [move["move"] for move in answer["moveInfos"]] == ["A9"]
 
@@ -715,7 +739,13 @@ GARBAGE = [
 def served(data: bytes, analyst: Analyst | None = None) -> list[dict]:
     out = io.BytesIO()
     analysis.serve(analyst or analyst_of(), io.BytesIO(data), out)
-    return [json.loads(line) for line in out.getvalue().splitlines()]
+    answers = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert all(list(answer) == sorted(answer) for answer in answers), "as clients want it that do not parse"
+    return answers
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_query():
+    assert "rootInfo" in served(b"\xef\xbb\xbf" + json.dumps(query_of()).encode())[0]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
@@ -772,6 +802,18 @@ def test_a_mistake_of_our_own_is_an_answer_too(capsys):
 
     assert ask(Analyst(Broken), **query_of()) == [{"error": "RuntimeError: out of memory", "id": "q"}]
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_symmetries_are_for_the_next_move():
+    class Seen(FirstFree):
+        def probabilities(self, board, symmetries=1):
+            seen.append(symmetries)
+            return super().probabilities(board)
+
+    seen: list[int] = []
+    ask(Analyst(Seen, symmetries=8), **query_of(analysisPVLen=1))
+    assert seen[0] == 8
+    assert set(seen[1:]) == {1}
 
 
 def test_vertices_of_the_policy_are_those_of_the_board():
