@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, bias_rows
+from gopolicy.network import KINDS, PolicyConfig, PolicyNetwork, bias_rows, resolve_precision
 
 
 def small(kind: str = "alphago", **changes) -> PolicyNetwork:
@@ -84,6 +84,16 @@ def test_autocast_leaves_the_logits_their_precision():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = network(planes)
     assert (logits != logits.bfloat16().float()).float().mean() > 0.9
+
+
+def test_bf16_is_taken_where_there_are_instructions_for_it(monkeypatch):
+    for ability, number in (("avx2", torch.float32), *((name, torch.bfloat16) for name in ("avx512_bf16", "amx_bf16", "bf16"))):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda ability=ability: {"avx512_bf16": False, ability: True})
+        assert resolve_precision("auto", torch.device("cpu")) == number
+    for native, number in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native or including_emulation)
+        assert resolve_precision("auto", torch.device("cuda")) == number
+    assert resolve_precision("auto", torch.device("mps")) == torch.float32
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
