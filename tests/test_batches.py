@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,7 @@ def test_planes_and_target_belong_to_the_sample(packed: PackedGames) -> None:
     """Against the plain way: replay the record, encode the board, turn both."""
     source = Batches(packed, batch_size=64, seed=3)
     games, plies, symmetries = (column[:64].copy() for column in epoch(source))
+    games[0], plies[:2] = games[PER_GAME], (3, 4)  # another game goes on where one stopped
     planes, targets = encode_samples(packed, games, plies, symmetries, "alphago48")
     for b in range(64):
         record, k = packed.record(int(games[b])), int(symmetries[b])
@@ -113,6 +116,7 @@ def test_a_batch_follows_from_seed_and_step_alone(packed: PackedGames) -> None:
         again, same = b.make(step)
         assert torch.equal(planes, again)
         assert torch.equal(targets, same)
+    assert a.waited_seconds > 0
     endless = a.stream(itertools.count(8))
     assert torch.equal(next(endless)[0], b.make(8)[0])
     assert torch.equal(next(endless)[0], b.make(9)[0])
@@ -125,6 +129,29 @@ def test_processes_share_a_batch_without_changing_it(packed: PackedGames) -> Non
     parts = [Batches(packed, batch_size=48, rank=rank, world=3).make(4) for rank in range(3)]
     assert torch.equal(torch.cat([planes for planes, _ in parts]), whole[0])
     assert torch.equal(torch.cat([targets for _, targets in parts]), whole[1])
+
+
+def test_one_batch_after_another_goes_through_the_epoch(packed: PackedGames) -> None:
+    source = Batches(packed, batch_size=48, seed=7)
+    drawn = np.concatenate([source.draw(step) for step in range(3)], axis=1)
+    assert np.array_equal(drawn, np.stack(epoch(source))[:, :144])
+    as_they_lie = np.stack(Batches(packed, batch_size=48, seed=7, augment=False).draw(2))
+    assert np.array_equal(as_they_lie[:2], drawn[:2, 96:])
+    assert not as_they_lie[2].any()
+
+
+def test_batches_are_made_ahead() -> None:
+    class Pool:
+        def submit(self, make: Callable[[int], int], number: int) -> Future[int]:
+            begun.append(number)
+            future: Future[int] = Future()
+            future.set_result(make(number))
+            return future
+
+    begun: list[int] = []
+    made = batches._made_ahead(Pool(), lambda number: -number, itertools.count(), 3)  # type: ignore[arg-type]
+    assert (next(made), begun) == (0, [0, 1, 2, 3])
+    assert (next(made), begun) == (-1, [0, 1, 2, 3, 4])
 
 
 def test_sizes_that_cannot_be_divided_are_refused(packed: PackedGames) -> None:
@@ -157,8 +184,10 @@ def test_setup_passes_and_short_games(tmp_path: Path) -> None:
     moves = ((-1, 40), (1, PASS), (-1, 41), (1, 42))
     record = GameRecord(handicap=2, setup=((1, 60), (-1, 100), (1, 300)), to_play=-1, moves=moves)
     (tmp_path / "a.sgf").write_text(write_sgf(record))
-    pack([tmp_path / "a.sgf"], tmp_path / "g.gpk")
+    (tmp_path / "b.sgf").write_text(write_sgf(GameRecord(moves=((1, PASS), (-1, PASS)))))
+    pack([tmp_path / "a.sgf", tmp_path / "b.sgf"], tmp_path / "g.gpk", chosen=Filter(min_moves=0))
     small = PackedGames.open(tmp_path / "g.gpk")
+    assert len(small) == 2
     everything = list(fixed(small, "all"))
     assert len(everything) == 1
     planes, targets, info = everything[0]
@@ -166,8 +195,14 @@ def test_setup_passes_and_short_games(tmp_path: Path) -> None:
     assert info["move_number"].tolist() == [1, 3, 4]
     for planes_of_one, number in zip(planes, info["move_number"], strict=True):
         assert np.array_equal(planes_of_one.numpy(), encode(record.position(int(number))))
+    (first,) = fixed(small, "all", max_positions=2)
+    assert first[1].tolist() == [40, 41]
+    (all_there_are,) = fixed(small, "all", max_positions=100)
+    assert all_there_are[1].tolist() == [40, 41, 42]
     games, counts = playable(small, "all")
     assert (games.tolist(), counts.tolist()) == ([0], [3])
+    for group in Batches(small, "all", batch_size=16, augment=False).make(0)[1].split(PER_GAME):  # of one game, which begins anew
+        assert set(group.tolist()) == {40, 41, 42}
 
 
 def test_fixed_gives_each_position_once_and_whole_games(packed: PackedGames) -> None:
