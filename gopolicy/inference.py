@@ -249,8 +249,8 @@ class _Winograd(_Packed):
     """The same with a quarter of the multiplications in the 3×3 layers: Winograd's F(4×4, 3×3) (Lavin and Gray 2016, section 4).
 
     A tile of 4×4 points follows from the 6×6 points around it. In the basis ``INPUT`` a convolution multiplies these 36 one by one,
-    each with the weights of all pairs of filters; ``OUTPUT`` leads back. 36 products of matrices are one 1×1 convolution in 36
-    groups. The results differ from ``_Packed``'s by a few units in the last places of float32.
+    each with the weights of all pairs of filters; ``OUTPUT`` leads back. These are 36 products of matrices, which for one board a 1×1
+    convolution in 36 groups does fastest. The results differ from ``_Packed``'s by a few units in the last places of float32.
     """
 
     TILE = 4
@@ -262,46 +262,55 @@ class _Winograd(_Packed):
     KERNEL = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64) / 24
     OUTPUT = torch.tensor([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
     BOARDS = 8  # at once: the tiles of more do not stay in the cache
-    LINES = 14  # from which it pays: a board of 13×13 takes as long in tiles, one of 9×9 twice as long
-    KEPT = 4  # layouts, of one board and of ``BOARDS`` on two sizes: one of all layers of ``default`` takes 60 MiB
+    LINES = 14  # from which it pays: weights in the basis are four times as large, and with few tiles to read them takes too long
+    KEPT = 2  # layouts, of the latest sizes of one board: one of all layers of ``default`` takes 60 MiB
 
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         super().__init__(network, number)
         self.to_basis = torch.kron(self.INPUT, self.INPUT).to(number)  # (36, 36)
         self.from_basis = torch.kron(self.OUTPUT, self.OUTPUT).to(number)  # (16, 36)
-        self.tower = [self._transform(layer.conv) for layer in network.layers[1:]]
-        self.biases: list[Any] = [layer.conv.bias for layer in network.layers[1:]]
+        self.of_one = [self._operands_of_one(layer.conv) for layer in network.layers[1:]]
 
-    def _transform(self, conv: nn.Conv2d) -> _Operands:
-        """The operands of a 3×3 layer in the basis."""
+    def _in_basis(self, conv: nn.Conv2d) -> Tensor:
+        """The weights of a 3×3 layer: (36, outputs, inputs)."""
+        weight = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, conv.weight.double())
+        return weight.flatten(0, 1).to(conv.weight.dtype)
+
+    @functools.cached_property
+    def weights(self) -> list[Tensor]:
+        """Of every 3×3 layer, for several boards: (36, inputs, outputs)."""
+        return [self._in_basis(layer.conv).mT.contiguous() for layer in self.network.layers[1:]]
+
+    def _operands_of_one(self, conv: nn.Conv2d) -> _Operands:
+        """Those of a 3×3 layer for one board."""
         k, groups = conv.out_channels, self.AROUND**2
 
         def lay_out(boards: int, size: int) -> Any:
-            weight = torch.einsum("ai,bj,koij->abko", self.KERNEL, self.KERNEL, conv.weight.double())  # (6, 6, k, k)
-            weight = weight.reshape(groups * k, k, 1, 1).to(conv.weight.dtype)
+            weight = self._in_basis(conv).reshape(groups * k, k, 1, 1)
             return _reordered(weight, (0, 0), groups, [boards, groups * k, (-(-size // self.TILE)) ** 2, 1])
 
         return _Operands(lay_out, None, (0, 0), (1, 1), (1, 1), groups, kept=self.KEPT)
 
     def __call__(self, planes: Tensor) -> Tensor:
-        """Large boards one or ``BOARDS`` at a time, by ``_Packed`` what that leaves: weights in the basis are four times as large, too
-        large to be kept as laid out for each number of boards, and to read them takes longer than they save where there are few tiles."""
         if planes.shape[-1] < self.LINES:
             return super().__call__(planes)
-        parts = torch.split(planes, self.BOARDS)
-        return torch.cat([self._in_tiles(part) if len(part) in (1, self.BOARDS) else self._some(part) for part in parts])
+        return in_parts(self._in_tiles, planes, self.BOARDS)
 
     def _in_tiles(self, planes: Tensor) -> Tensor:
-        tower = [layer(planes) for layer in self.tower]
         size, side = planes.shape[-1], -(-planes.shape[-1] // self.TILE) * self.TILE
         board = slice(1, 1 + size)
         # Boards with what the tiles need around them, which stays zero: (B, side + 2, side + 2, k)
         x, y = torch.zeros(2, len(planes), side + 2, side + 2, self.network.config.filters, dtype=planes.dtype)
         x[:, board, board] = _convolution()(planes, *self.layers[0](planes), "relu", [], "").permute(0, 2, 3, 1)
-        for i, (layer, bias) in enumerate(zip(tower, self.biases, strict=True)):
-            tiles = self._convolve(x, layer).add_(bias)
-            shortcut = i < self.paired and i % 2 == 1
+        for i, layer in enumerate(self.network.layers[1:]):
+            basis = torch.matmul(self.to_basis, self._tiles(x, self.AROUND, 0).reshape(-1, self.AROUND**2, x.shape[-1]))  # (B·T·T, 36, k)
+            if len(planes) == 1:
+                products = self._products_of_one(basis, *self.of_one[i](planes))
+            else:
+                products = torch.bmm(basis.transpose(0, 1), self.weights[i]).transpose(0, 1)
             out = self._tiles(y, self.TILE, 1)
+            tiles = torch.matmul(self.from_basis, products).view(out.shape).add_(layer.conv.bias)  # type: ignore[arg-type]
+            shortcut = i < self.paired and i % 2 == 1
             torch.add(tiles, out, out=out) if shortcut else out.copy_(tiles)
             out.relu_()
             y[:, 1 + size :] = 0
@@ -318,11 +327,8 @@ class _Winograd(_Packed):
             shape, (board, self.TILE * row, self.TILE * column, row, column, 1), boards.storage_offset() + margin * (row + column)
         )
 
-    def _convolve(self, x: Tensor, layer: tuple[Any, ...]) -> Tensor:
-        """(B, side + 2, side + 2, k) → tiles (B, T, T, 4, 4, k), without the bias."""
-        tiles = self._tiles(x, self.AROUND, 0)
-        count, side, k = tiles.shape[0], tiles.shape[1], tiles.shape[-1]
-        basis = torch.matmul(self.to_basis, tiles.reshape(-1, self.AROUND**2, k))  # (B·T·T, 36, k)
-        basis = basis.view(count, side * side, 1, self.AROUND**2 * k).permute(0, 3, 1, 2)  # (B, 36·k, T·T, 1)
-        products = _convolution()(basis, *layer, "none", [], "").permute(0, 2, 3, 1).reshape(-1, self.AROUND**2, k)
-        return torch.matmul(self.from_basis, products).view(count, side, side, self.TILE, self.TILE, k)
+    def _products_of_one(self, basis: Tensor, *operands: Any) -> Tensor:
+        """(T·T, 36, k) → the same shape."""
+        groups = basis.view(1, len(basis), 1, -1).permute(0, 3, 1, 2)  # (1, 36·k, T·T, 1)
+        products: Tensor = _convolution()(groups, *operands, "none", [], "")
+        return products.permute(0, 2, 3, 1).reshape(basis.shape)

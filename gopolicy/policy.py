@@ -68,7 +68,7 @@ class Policy:
 
     Batch normalisation is folded away. With ``precision`` ``"auto"`` the layers but the last compute in bf16 where the machine has
     instructions for it, twice as fast as ``"float32"``; probabilities differ by some thousandths. ``"int8"``, on CPUs alone, computes
-    in 8-bit integers, twice as fast as bf16; probabilities differ by about a hundredth, and one first choice in forty or fifty.
+    in 8-bit integers, twice as fast as bf16; probabilities differ by about a hundredth, and one first choice in thirty to sixty.
     """
 
     def __init__(self, network: PolicyNetwork, description: dict[str, Any], device: torch.device, precision: str = "auto") -> None:

@@ -185,7 +185,7 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        help="how the network computes: bf16, float32, or int8 on CPUs (up to three times as fast, one first choice in forty or fifty "
+        help="how the network computes: bf16, float32, or int8 on CPUs (up to three times as fast, one first choice in thirty to sixty "
         "another); auto takes bf16 where it is fast, else float32 (default: auto)",
     )
     parser.add_argument(

@@ -46,6 +46,11 @@ def test_in_bf16_it_differs_by_the_rounding_alone(kind):
         rounded = prepared(planes.bfloat16())
     assert rounded.dtype == torch.float32
     assert (rounded - exact).std() < 0.03 * exact.std()
+    folded = network.folded()
+    folded.point_bias.data.zero_()
+    with torch.inference_mode():
+        logits = inference.prepare(folded, CPU, torch.bfloat16)(planes.bfloat16())
+    assert (logits != logits.bfloat16().float()).float().mean() > 0.9, "the last layer computes in float32"
 
 
 def test_on_a_cpu_with_onednn_it_is_packed(monkeypatch):
@@ -133,9 +138,9 @@ def test_many_boards_go_through_in_parts_that_fit_into_the_cache(monkeypatch, pr
         monkeypatch.setattr(inference, "CACHED", 24 * 19 * 19 * size * 4 + 1)  # four boards at once
         monkeypatch.setattr(inference._Winograd, "BOARDS", 4)
         parts = []
-        for name in ("_some", "_in_tiles") if precision == "winograd" else ("_some",):
-            way = getattr(prepared, name)
-            monkeypatch.setattr(prepared, name, lambda part, way=way: parts.append(len(part)) or way(part))
+        name = "_in_tiles" if precision == "winograd" else "_some"
+        some = getattr(prepared, name)
+        monkeypatch.setattr(prepared, name, lambda part: parts.append(len(part)) or some(part))
         together = prepared(planes)
         assert prepared(planes[:0]).shape == (0, 361)
         monkeypatch.setattr(inference, "CACHED", 1)
@@ -164,7 +169,7 @@ def test_no_call_lays_weights_out_anew(capfd, precision, filters):
                     with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
                         prepared(given)
                     said = [line.split(",") for line in capfd.readouterr().out.splitlines() if ",exec," in line]
-                    assert sum(row[5] == "convolution" for row in said) >= 2  # it says what it does
+                    assert any(row[5] == "convolution" for row in said)  # it says what it does
                     assert [row for row in said if row[5] == "reorder" and row[-2] in weights] == []
     finally:
         torch.set_num_threads(threads)
@@ -182,14 +187,14 @@ def test_layouts_of_many_numbers_of_boards_are_not_all_kept():
 
 def test_large_layouts_are_kept_for_two_sizes_of_board():
     """In the basis the weights of ``default`` take 60 MiB: on all sizes from 14 lines they had grown to 0.9 GiB."""
-    prepared, planes = prepared_in("winograd", trained(kind="alphago", layers=3, filters=inference.WIDE).folded(), positions(8))
+    prepared, planes = prepared_in("winograd", trained(kind="alphago", layers=3, filters=inference.WIDE).folded(), positions(2))
     seen = []
     with torch.inference_mode():
         for size in (19, 14, 15, 19):
-            for count in (1, 8):
+            for count in (1, 2):
                 prepared(planes[:count, :, :size, :size])
-            seen.append([layer.laid_out.cache_info()[1::2] for layer in prepared.tower])  # misses, kept
-    assert seen == [[(2, 2)] * 2, [(4, 4)] * 2, [(6, 4)] * 2, [(8, 4)] * 2]
+            seen.append([layer.laid_out.cache_info()[1::2] for layer in prepared.of_one])  # misses, kept
+    assert seen == [[(1, 1)] * 2, [(2, 2)] * 2, [(3, 2)] * 2, [(4, 2)] * 2]
 
 
 @with_int8
