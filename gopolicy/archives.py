@@ -263,25 +263,27 @@ class _Metered:
 def _tar(stream: _Metered, label: str) -> Iterator[Item]:
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:  # type: ignore[call-overload]
         while True:
-            stream.left = HEADER_LIMIT + max(0, tar.offset - tar.fileobj.tell())  # with the data that were passed over
+            stream.left = HEADER_LIMIT
             header = tar.next()
             if header is None:
                 while stream.stream.read1(_CHUNK):  # to the end of the stream, where its checksum stands
                     pass
                 return
             tar.members.clear()  # else 100,000 headers pile up
-            if header.issparse() and _is_game(header.name):
-                yield Refused(f"{label}/{shown(header.name)}", "it is a sparse file")
-            if not header.isreg() or header.issparse():
-                continue
+            stream.left = float("inf")
             name = f"{label}/{shown(header.name)}"
-            if _is_game(name):
-                stream.left = float("inf")
+            if header.issparse():
+                if _is_game(header.name):
+                    yield Refused(name, "it is a sparse file")
+            elif header.isreg() and _is_game(name):
                 file = tar.extractfile(header)
                 assert file is not None  # it is a regular file
                 yield _member(name, file.read(MEMBER_LIMIT + 1))
-            elif _is_archive(name):
+            elif header.isreg() and _is_archive(name):
                 yield Refused(name, _INSIDE)
+            while (rest := tar.offset - tar.fileobj.tell()) > 0:  # tarfile's own way goes on behind the end, as far as the header declares
+                if not tar.fileobj.read(min(rest, _CHUNK)):
+                    raise tarfile.ReadError("unexpected end of data")
 
 
 class _XzFile:

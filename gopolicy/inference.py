@@ -2,9 +2,10 @@
 
 On CPUs where torch has oneDNN, weights are laid out beforehand as its convolutions want them, and bias, shortcut and ReLU are
 part of the convolution: a position through 192 filters takes a quarter less time (float32) or a sixth less (bf16) than
-through the modules, which lay the weights out anew each time. Wide networks in float32 multiply less besides (``_Winograd``): two thirds
-of that time at 192 filters. ``quantised`` makes it compute in 8-bit integers instead, twice as fast as bf16 and a little less
-exact. Many boards go through it some at a time (``in_parts``), so that what a layer writes is still in the cache when the next reads it.
+through the modules, which lay the weights out anew each time. On large boards wide networks in float32 multiply less besides
+(``_Winograd``): two thirds of that time at 192 filters. ``quantised`` makes it compute in 8-bit integers instead, twice as fast
+as bf16 and a little less exact. Many boards go through it some at a time (``in_parts``), so that what a layer writes is still in
+the cache when the next reads it.
 ``scripts/bench.py --only network batch`` measures it.
 """
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, games
-from gopolicy.client import Engine
+from gopolicy.client import Engine, EngineError
 from gopolicy.coords import BLACK, PASS, WHITE, colour_name, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
@@ -67,7 +67,10 @@ class GnuGo(Engine):
         score = self.ask("final_score")
         if score == "0":
             return 0.0
-        return float(score[2:]) * (1 if score[0] == "BW"[colour == WHITE] else -1)
+        try:
+            return float(score[2:]) * (1 if score[0] == "BW"[colour == WHITE] else -1)
+        except ValueError:
+            raise EngineError(f"final_score: a score is wanted, not {score!r}") from None
 
     def play_out(self, colour: int, size: int) -> int:
         """Plays both sides until two passes; how many moves that were."""

@@ -331,6 +331,18 @@ def test_tar_headers_that_declare_to_be_huge(tmp_path: Path) -> None:
         assert [(item.name, "headers" in item.reason) for item in refused] == [(str(path), True)]
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE, b"Z"])
+def test_cut_members_that_declare_to_be_huge(tmp_path: Path, kind: bytes) -> None:
+    """That is said at once, not after as many reads as it would take."""
+    header = tarfile.TarInfo("disk.img")
+    header.type, header.size = kind, 2**60
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(tar_bytes({"first.sgf": b"(;)"})[:1024] + header.tobuf(tarfile.GNU_FORMAT) + bytes(2000)))
+    found, refused = read(path)
+    assert found == {f"{path}/first.sgf": b"(;)"}
+    assert [(item.name, "unexpected end of data" in item.reason) for item in refused] == [(str(path), True)]
+
+
 def test_sparse_members_that_declare_to_be_huge(tmp_path: Path) -> None:
     header = tarfile.TarInfo("sparse.sgf")
     header.type = tarfile.GNUTYPE_SPARSE

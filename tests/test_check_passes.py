@@ -98,6 +98,9 @@ def test_whose_pass_it_is_and_whose_points() -> None:
         assert found is not None
         assert (found.ended, found.played_out, found.lost_by_it) == (ended, 8, ended < 0)
     assert check_passes.look_at(read_sgf(game.format("", "")), BLACK, Told()) is None
+    for score in ("", "?", "B+R"):
+        with pytest.raises(check_passes.EngineError, match="a score is wanted"):
+            Told(score).lead(BLACK)
     assert Told(*["A1"] * 99).play_out(BLACK, 7) == 98, "as long as it never passes"
 
 
