@@ -160,9 +160,11 @@ def test_no_call_lays_weights_out_anew(capfd, precision, filters):
     threads = torch.get_num_threads()
     try:
         with torch.inference_mode():
-            for count in (1, 2, 3, 4, 12):  # threads
+            for count, most in ((1, 4), (2, 9), (3, 9), (4, 9), (12, 17)):  # threads, boards
                 torch.set_num_threads(count)
-                for boards, size in ((1, 19), (2, 19), (3, 19), (5, 19), (8, 19), (17, 19), (1, 7), (1, 9), (9, 9), (1, 13), (3, 13)):
+                for boards, size in ((1, 19), (2, 19), (3, 19), (5, 19), (9, 19), (17, 19), (1, 7), (1, 9), (9, 9), (1, 13), (3, 13)):
+                    if boards > most:
+                        continue
                     given = planes[:boards, :, :size, :size].contiguous(memory_format=torch.channels_last)
                     prepared(given)
                     capfd.readouterr()
