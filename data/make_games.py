@@ -14,7 +14,6 @@ import argparse
 import gzip
 import io
 import os
-import shutil
 import sys
 import tarfile
 from collections.abc import Iterable
@@ -26,19 +25,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gopolicy.client import Engine, EngineError
+from gopolicy.client import Engine, EngineError, find_gnugo, gnugo
 from gopolicy.process import checked
 
 SIZE = 19
 KOMI = 7.5
 LONGEST = 600  # plies; GNU Go ends its games well before
-
-
-class GnuGo(Engine):
-    """One GNU Go process and its GTP conversation."""
-
-    def __init__(self, program: str, level: int, seed: int) -> None:
-        super().__init__([program, "--mode", "gtp", "--level", str(level), "--seed", str(seed), "--chinese-rules", "--never-resign"])
 
 
 def sgf_point(vertex: str) -> str:
@@ -50,7 +42,7 @@ def sgf_point(vertex: str) -> str:
 
 def play_game(program: str, level: int, seed: int) -> str:
     """One game, as SGF."""
-    engine = GnuGo(program, level, seed)
+    engine = Engine(gnugo(program, "--never-resign", level=level, seed=seed))
     try:
         engine.ask(f"boardsize {SIZE}")
         engine.ask(f"komi {KOMI}")
@@ -58,7 +50,7 @@ def play_game(program: str, level: int, seed: int) -> str:
         while len(moves) < LONGEST and [move for _, move in moves[-2:]] != ["PASS", "PASS"]:
             colour = "BW"[len(moves) % 2]
             moves.append((colour, engine.ask(f"genmove {colour.lower()}")))
-        score = engine.ask("final_score")
+        score = engine.final_score()
         name = f"GNU Go {engine.ask('version')} level {level}"
     finally:
         engine.close()
@@ -87,14 +79,11 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--jobs", type=checked(int, lambda n: n >= 1, "1 or more"), default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gnugo-selfplay.tar.gz"))
-    parser.add_argument("--gnugo", default=shutil.which("gnugo") or "/usr/games/gnugo", help="the program")
+    parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
     args = parser.parse_args()
-    program = shutil.which(args.gnugo)
+    program = find_gnugo(args.gnugo)
     if program is None:
-        print(
-            f"GNU Go was not found at {args.gnugo}: install it (Debian: apt-get install gnugo) or say where it is with --gnugo",
-            file=sys.stderr,
-        )
+        print(f"there is no program {args.gnugo!r}: install GNU Go, or name it with --gnugo", file=sys.stderr)
         return 1
     work = args.out.with_name(f"{args.out.name}.level{args.level}.games")
     work.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,30 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
+from gopolicy.coords import BLACK, point_to_gtp
 from gopolicy.errors import GoPolicyError
+
+Fault = Literal["crash", "time-out", "garbage", "illegal", "refused"]  # what an engine can do wrong; illegal are moves
+
+QUIT_SECONDS = 3.0  # for an engine to end by itself
+LONGEST_LINE = 1 << 20  # bytes of an answer's line
+MOST_LINES = 10_000  # of an answer
 
 
 class EngineError(GoPolicyError):
-    """An engine went away, or refused a command: the message says which."""
+    """An engine did not do its part: ``kind`` is one of ``Fault``, the message a sentence that says what it did."""
+
+    def __init__(self, kind: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Fault = kind
 
 
 def words_of(command: str) -> list[str]:
@@ -29,42 +45,130 @@ def words_of(command: str) -> list[str]:
     return [word.replace('"', "") for word in re.findall(r'(?:[^\s"]|"[^"]*")+', command)]
 
 
+def play(colour: int, point: int, size: int) -> str:
+    """The command for a move on a board of so many lines."""
+    return f"play {'b' if colour == BLACK else 'w'} {point_to_gtp(point, size)}"
+
+
+def setting_up(size: int, komi: float, stones: Iterable[tuple[int, int]] = ()) -> list[str]:
+    """The commands for a board of so many lines with these stones, (colour, point) each, a pass among them too."""
+    return [f"boardsize {size}", "clear_board", f"komi {komi:g}", *(play(colour, point, size) for colour, point in stones)]
+
+
 class Engine:
-    """A GTP engine, started by its command line; what it writes on standard error is thrown away."""
+    """A GTP engine, started by the words of its command line, and the conversation with it. What it writes on standard error goes to the
+    end of the file ``log``, or nowhere. Raises EngineError where it cannot be started.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
-        )
+    ``ask`` and ``close`` are for one thread, ``kill`` for any. An engine that is late is killed with what it started, which ends every wait
+    for it, but not with what has left for a session of its own.
+    """
 
-    def ask(self, command: str) -> str:
-        """The answer without its ``=``, its lines joined by blanks. Waits as long as it takes. Raises EngineError."""
-        sink, source = self.process.stdin, self.process.stdout
-        assert sink is not None
-        assert source is not None
-        lines: list[str] = []
-        try:
-            sink.write(command + "\n")
-            sink.flush()
-            while (line := source.readline()) and (line.strip() or not lines):  # empty lines before an answer are no answer
-                lines += [line.strip()] if line.strip() else []
-        except OSError:
-            pass  # it has gone, which is said below
-        if not lines:
+    def __init__(self, command: Sequence[str], log: Path | None = None) -> None:
+        self.late = False
+        self._lock = threading.Lock()
+        with contextlib.nullcontext(subprocess.DEVNULL) if log is None else log.open("ab") as errors:
             try:
-                raise EngineError(f"{command}: the engine stopped with exit status {self.process.wait(10)}")
-            except subprocess.TimeoutExpired:
-                raise EngineError(f"{command}: the engine says nothing any more") from None
-        answer = " ".join(lines)
-        if not answer.startswith("="):
-            raise EngineError(f"{command}: the engine answered {answer!r}")
+                # A session of its own: Ctrl-C does not reach it, and its children can be killed with it.
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                )
+            except OSError as error:
+                raise EngineError("crash", f"the engine cannot be started: {error.strerror}") from None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
+
+    def ask(self, command: str, seconds: float | None = None) -> str:
+        """The text of the answer, without its mark. Raises EngineError for everything that is no answer with ``=`` in that time; without
+        one it waits as long as it takes."""
+        answer = None
+        with self._at_most(seconds):
+            with contextlib.suppress(OSError):  # it has gone; what it wrote before can still be read
+                self._stdin.write(f"{command}\n".encode())
+                self._stdin.flush()
+            with contextlib.suppress(OSError):
+                answer = self._answer(command)
+        if self.late:
+            raise EngineError("time-out", f"the engine gave no answer to {command!r} within {seconds:g} s")
+        if answer is None:
+            self.kill()
+            raise EngineError("crash", f"the engine ended with status {self.process.returncode} instead of answering {command!r}")
+        if answer.startswith("?"):
+            raise EngineError("refused", f"the engine answered {answer[:100]!r} to {command!r}")
         return answer[1:].strip()
 
+    def _answer(self, command: str) -> str | None:
+        """The lines up to an empty one; None if the output ends before."""
+        lines: list[str] = []
+        while line := self._stdout.readline(LONGEST_LINE):
+            text = line.decode("utf-8", "replace").strip()
+            if not text and lines:
+                return "\n".join(lines)
+            if text:
+                lines.append(text)
+            if text and (lines[0][0] not in "=?" or len(lines) > MOST_LINES or len(line) == LONGEST_LINE):
+                raise EngineError(
+                    "garbage", f"{text[:60]!r} is no answer to {command!r}: one begins with = or ? and ends with an empty line"
+                )
+        return None
+
+    def final_score(self, seconds: float | None = None) -> str:
+        """Its count of the position: ``B+3.5``, ``W+12`` or ``0``. Raises EngineError as ``ask``, and where it gives none."""
+        answer = self.ask("final_score", seconds)
+        if not re.fullmatch(r"[BW]\+[0-9]+(\.[0-9]+)?|0", answer):
+            raise EngineError("garbage", f"{answer[:60]!r} is no final_score: one is as B+3.5, W+12 or 0")
+        return answer
+
+    @contextlib.contextmanager
+    def _at_most(self, seconds: float | None) -> Iterator[None]:
+        if seconds is None:
+            yield
+            return
+
+        def too_late() -> None:
+            self.late = True
+            self.kill()
+
+        timer = threading.Timer(seconds, too_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it may be killing just now
+
+    def kill(self) -> None:
+        """Ends the process with all that it started, and takes note of its status. A second time does nothing."""
+        with self._lock:
+            if self.process.returncode is not None:
+                return
+            if os.name == "posix":
+                # Its number is its own until wait() below, also if it has ended.
+                with contextlib.suppress(OSError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+            self.process.wait()
+
     def close(self) -> None:
-        """Ends the process at once; what it has started itself is not waited for."""
-        self.process.kill()
-        for stream in (self.process.stdin, self.process.stdout):
-            assert stream is not None
-            with contextlib.suppress(OSError):  # a command that it has not read
-                stream.close()
-        self.process.wait()
+        """Lets it quit, and kills it if it does not."""
+        with self._at_most(QUIT_SECONDS):
+            with contextlib.suppress(OSError):
+                self._stdin.write(b"quit\n")
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            while self._stdout.read(1 << 16):
+                pass
+        self.kill()
+        self._stdout.close()
+
+
+def find_gnugo(name: str = "gnugo") -> str | None:
+    """The path of GNU Go, if it is installed; Debian puts it where many paths do not lead."""
+    return shutil.which(name) or shutil.which(name, path="/usr/games")
+
+
+def gnugo(program: str, *options: str, level: int = 1, seed: int = 1) -> list[str]:
+    """The command line of GNU Go that counts by area."""
+    return [program, "--mode", "gtp", "--level", str(level), "--seed", str(seed), "--chinese-rules", *options]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 import statistics
 import sys
 from dataclasses import asdict, dataclass
@@ -25,9 +24,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gopolicy import archives, games
-from gopolicy.client import Engine, EngineError
-from gopolicy.coords import BLACK, PASS, WHITE, colour_name, point_to_gtp
+from gopolicy import archives, client, games
+from gopolicy.client import Engine, find_gnugo, setting_up
+from gopolicy.coords import BLACK, PASS, WHITE, colour_name
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
 
@@ -49,38 +48,27 @@ class Pass:
         return self.ended < 0 < self.played_out
 
 
-class GnuGo(Engine):
-    """A process of GNU Go."""
+def set_up(gnugo: Engine, record: GameRecord, count: int) -> None:
+    """The position after so many moves."""
+    for command in setting_up(record.size, record.komi, [*record.setup, *record.moves[:count]]):
+        gnugo.ask(command)
 
-    def __init__(self, program: str, level: int) -> None:
-        super().__init__([program, "--mode", "gtp", "--level", str(level), "--seed", "1", "--chinese-rules"])
 
-    def set_up(self, record: GameRecord, count: int) -> None:
-        """The position after so many moves."""
-        for command in (f"boardsize {record.size}", "clear_board", f"komi {record.komi}"):
-            self.ask(command)
-        for colour, point in [*record.setup, *record.moves[:count]]:
-            self.ask(f"play {colour_name(colour)} {point_to_gtp(point, record.size)}")
+def lead(gnugo: Engine, colour: int) -> float:
+    """The lead of a colour as GNU Go counts the position."""
+    winner, margin = games.parse_result(gnugo.final_score())
+    return winner * margin * (1 if colour == BLACK else -1)
 
-    def lead(self, colour: int) -> float:
-        """The lead of a colour as GNU Go counts the position."""
-        score = self.ask("final_score")
-        if score == "0":
-            return 0.0
-        try:
-            return float(score[2:]) * (1 if score[0] == "BW"[colour == WHITE] else -1)
-        except ValueError:
-            raise EngineError(f"final_score: a score is wanted, not {score!r}") from None
 
-    def play_out(self, colour: int, size: int) -> int:
-        """Plays both sides until two passes; how many moves that were."""
-        passes = count = 0
-        while passes < 2 and count < 2 * size * size:
-            move = self.ask(f"genmove {colour_name(colour)}").lower()
-            passes = passes + 1 if move in ("pass", "resign") else 0
-            count += 1
-            colour = -colour
-        return count
+def play_out(gnugo: Engine, colour: int, size: int) -> int:
+    """GNU Go plays both sides until two passes; how many moves that were."""
+    passes = count = 0
+    while passes < 2 and count < 2 * size * size:
+        move = gnugo.ask(f"genmove {colour_name(colour)}").lower()
+        passes = passes + 1 if move in ("pass", "resign") else 0
+        count += 1
+        colour = -colour
+    return count
 
 
 def player_of(record: GameRecord, name: str) -> int | None:
@@ -89,22 +77,22 @@ def player_of(record: GameRecord, name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def look_at(record: GameRecord, colour: int, gnugo: GnuGo) -> Pass | None:
+def look_at(record: GameRecord, colour: int, gnugo: Engine) -> Pass | None:
     """The player's first pass; None where there is none, and where nobody has won."""
     passes = [number for number, move in enumerate(record.moves) if move == (colour, PASS)]
     if not passes:
         return None
     if [point for _, point in record.moves[-2:]] == [PASS, PASS]:
-        gnugo.set_up(record, len(record.moves))
-        ended = gnugo.lead(colour)
+        set_up(gnugo, record, len(record.moves))
+        ended = lead(gnugo, colour)
     else:
         winner, margin = games.parse_result(record.result)
         if winner not in (BLACK, WHITE):
             return None
         ended = (1 if winner == colour else -1) * (999.0 if math.isnan(margin) else margin)
-    gnugo.set_up(record, passes[0])
-    moves = gnugo.play_out(colour, record.size)
-    return Pass(record.name, passes[0] + 1, ended, gnugo.lead(colour), moves)
+    set_up(gnugo, record, passes[0])
+    moves = play_out(gnugo, colour, record.size)
+    return Pass(record.name, passes[0] + 1, ended, lead(gnugo, colour), moves)
 
 
 def main() -> int:
@@ -115,13 +103,13 @@ def main() -> int:
     parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
     parser.add_argument("--json", action="store_true", help="a line of JSON for every pass, and nothing else")
     args = parser.parse_args()
-    program = shutil.which(args.gnugo) or shutil.which(args.gnugo, path="/usr/games")
+    program = find_gnugo(args.gnugo)
     if program is None:
         print(f"there is no program {args.gnugo!r}: install GNU Go, or name it with --gnugo", file=sys.stderr)
         return 2
     found: list[Pass] = []
     seen = 0
-    gnugo = GnuGo(program, args.level)
+    gnugo = Engine(client.gnugo(program, level=args.level))
     try:
         for item in tqdm(archives.members(args.archives), unit="game"):
             if isinstance(item, archives.Refused):

@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -34,10 +32,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gopolicy import archives, scoring
+from gopolicy import archives, client, scoring
 from gopolicy.analysis import Rules, rules_from
 from gopolicy.board import Board
-from gopolicy.coords import EMPTY, PASS, colour_name, point_from_gtp, point_to_gtp
+from gopolicy.client import Engine, EngineError, find_gnugo
+from gopolicy.coords import EMPTY, PASS, point_from_gtp, point_to_gtp
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.games import UNKNOWN_WINNER, parse_result
 from gopolicy.policy import Policy, load, quickest
@@ -46,7 +45,7 @@ from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
 MOST_LINES = 19  # of GNU Go's boards
-LONGEST = 300  # seconds in which GNU Go counts a game
+LONGEST = 300  # seconds for an answer of GNU Go's
 MOST_REFUSALS = 5  # games at the beginning that it may not count
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
 
@@ -67,10 +66,6 @@ class Compared:
         return abs(self.here - self.referee) <= NEAR
 
 
-class RefereeError(GoPolicyError):
-    """GNU Go cannot be asked, or does not understand."""
-
-
 def lead_of(result: str) -> float | None:
     """``B+3.5`` → 3.5, ``W+2`` → -2, ``0`` → 0; None for a result without points."""
     winner, margin = parse_result(result)
@@ -78,23 +73,16 @@ def lead_of(result: str) -> float | None:
 
 
 def ask_gnugo(program: str, record: GameRecord) -> tuple[float, set[int]]:
-    """Black's lead and the points of the dead stones, as GNU Go has them for the end of a game."""
-    stones = [*record.setup, *record.moves]
-    plays = [f"play {colour_name(colour)} {point_to_gtp(point, record.size)}" for colour, point in stones]
-    questions = [f"boardsize {record.size}", "clear_board", f"komi {record.komi}", *plays, "final_score", "final_status_list dead", "quit"]
-    command = [program, "--mode", "gtp", "--level", "1", "--seed", "1", "--chinese-rules"]
+    """Black's lead and the points of the dead stones, as GNU Go has them for the end of a game. Raises EngineError."""
+    gnugo = Engine(client.gnugo(program))
     try:
-        done = subprocess.run(command, input="\n".join(questions) + "\n", capture_output=True, text=True, timeout=LONGEST, check=False)
-    except subprocess.TimeoutExpired:
-        raise RefereeError(f"{record.name}: GNU Go did not answer within {LONGEST} s") from None
-    answers = [answer.strip() for answer in done.stdout.split("\n\n") if answer.strip()]
-    if len(answers) != len(questions) or not all(answer.startswith("=") for answer in answers):
-        wrong = next((answer for answer in answers if not answer.startswith("=")), "nothing more")
-        raise RefereeError(f"{record.name}: GNU Go answered {wrong!r} after {len(answers)} of {len(questions)} commands")
-    lead = lead_of(answers[-3][1:].strip())
-    if lead is None:
-        raise RefereeError(f"{record.name}: GNU Go gave the score {answers[-3]!r}")
-    return lead, {point_from_gtp(vertex, record.size) for vertex in answers[-2][1:].split()}
+        for command in client.setting_up(record.size, record.komi, [*record.setup, *record.moves]):
+            gnugo.ask(command, LONGEST)
+        lead = lead_of(gnugo.final_score(LONGEST))
+        assert lead is not None
+        return lead, {point_from_gtp(vertex, record.size) for vertex in gnugo.ask("final_status_list dead", LONGEST).split()}
+    finally:
+        gnugo.close()
 
 
 def compare(policy: Policy, record: GameRecord, playouts: int, gnugo: str | None) -> Compared:
@@ -175,7 +163,7 @@ def main() -> int:
     args = parser.parse_args()
     gnugo = None
     if not args.recorded:
-        gnugo = shutil.which(args.gnugo) or shutil.which(args.gnugo, path="/usr/games")
+        gnugo = find_gnugo(args.gnugo)
         if gnugo is None:
             print(f"there is no program {args.gnugo!r}: install GNU Go, name it with --gnugo, or compare with --recorded", file=sys.stderr)
             return 2
@@ -191,11 +179,11 @@ def main() -> int:
                     break
                 try:
                     game = compare(policy, record, args.playouts, gnugo)
-                except RefereeError as error:
+                except EngineError as error:
                     left_out += 1
-                    if left_out >= MOST_REFUSALS and not compared:  # it is none
-                        raise
-                    progress.write(f"{error}; left out", sys.stderr)
+                    if left_out >= MOST_REFUSALS and not compared:
+                        raise GoPolicyError(f"{args.gnugo} seems to be no GNU Go: {error}") from None
+                    progress.write(f"{record.name} is left out: {error}", sys.stderr)
                     continue
                 compared.append(game)
                 if log:

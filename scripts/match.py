@@ -31,16 +31,12 @@ import math
 import os
 import queue
 import random
-import re
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -53,125 +49,16 @@ from tqdm import tqdm
 from gopolicy import symmetry
 from gopolicy.board import Board
 from gopolicy.cli import write_any_name
-from gopolicy.client import words_of
-from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_to_gtp
+from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
+from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
 from gopolicy.errors import GoPolicyError, IllegalMoveError, quoted
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
 COLOUR = {BLACK: "B", WHITE: "W"}
 ENDS = ("two passes", "resignation", "the length limit", "a fault", "a refused repetition")
-FAULTS = ("crash", "time-out", "garbage", "illegal", "refused")
 Z95 = statistics.NormalDist().inv_cdf(0.975)
-QUIT_SECONDS = 3.0  # for an engine to end by itself
 REFEREE_SECONDS = 600.0  # to count a game
-LONGEST_LINE = 1 << 20  # bytes of an answer's line
-MOST_LINES = 10_000  # of an answer
-
-
-# --------------------------------------------------------------------------------------------------------- a program
-
-
-class Fault(Exception):
-    """A program did not do its part: ``kind`` is one of ``FAULTS``, the message a sentence."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
-class Program:
-    """A GTP program as a process, and the conversation with it. What it writes on standard error goes to the file ``log``.
-
-    ``ask`` and ``close`` are for one thread, ``kill`` for any. A program that is late is killed with what it started, which ends every wait
-    for it, but not with what has left for a session of its own.
-    """
-
-    def __init__(self, command: str, log: Path) -> None:
-        self.late = False
-        self._lock = threading.Lock()
-        with log.open("ab") as errors:
-            try:
-                # A session of its own: Ctrl-C does not reach it, and its children can be killed with it.
-                self.process = subprocess.Popen(
-                    words_of(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-                )
-            except OSError as error:
-                raise Fault("crash", f"it cannot be started: {error.strerror}") from None
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._stdin, self._stdout = self.process.stdin, self.process.stdout
-
-    def ask(self, command: str, seconds: float) -> str:
-        """The text of the answer, without its mark. Raises Fault for everything that is no answer with ``=`` in that time."""
-        answer = None
-        with self._at_most(seconds):
-            with contextlib.suppress(OSError):  # it has gone; what it wrote before can still be read
-                self._stdin.write(f"{command}\n".encode())
-                self._stdin.flush()
-            with contextlib.suppress(OSError):
-                answer = self._answer(command)
-        if self.late:
-            raise Fault("time-out", f"no answer to {command!r} within {seconds:g} s")
-        if answer is None:
-            self.kill()
-            raise Fault("crash", f"it ended with status {self.process.returncode} instead of answering {command!r}")
-        if answer.startswith("?"):
-            raise Fault("refused", f"it answered {answer[:100]!r} to {command!r}")
-        return answer[1:].strip()
-
-    def _answer(self, command: str) -> str | None:
-        """The lines up to an empty one; None if the output ends before."""
-        lines: list[str] = []
-        while line := self._stdout.readline(LONGEST_LINE):
-            text = line.decode("utf-8", "replace").strip()
-            if not text and lines:
-                return "\n".join(lines)
-            if text:
-                lines.append(text)
-            if text and (lines[0][0] not in "=?" or len(lines) > MOST_LINES or len(line) == LONGEST_LINE):
-                raise Fault("garbage", f"{text[:60]!r} is no answer to {command!r}: one begins with = or ? and ends with an empty line")
-        return None
-
-    @contextlib.contextmanager
-    def _at_most(self, seconds: float) -> Iterator[None]:
-        def too_late() -> None:
-            self.late = True
-            self.kill()
-
-        timer = threading.Timer(seconds, too_late)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()  # it may be killing just now
-
-    def kill(self) -> None:
-        """Ends the process with all that it started, and takes note of its status. A second time does nothing."""
-        with self._lock:
-            if self.process.returncode is not None:
-                return
-            if os.name == "posix":
-                # Its number is its own until wait() below, also if it has ended.
-                with contextlib.suppress(OSError):
-                    os.killpg(self.process.pid, signal.SIGKILL)
-            else:
-                self.process.kill()
-            self.process.wait()
-
-    def close(self) -> None:
-        """Lets it quit, and kills it if it does not."""
-        with self._at_most(QUIT_SECONDS):
-            with contextlib.suppress(OSError):
-                self._stdin.write(b"quit\n")
-            with contextlib.suppress(OSError):
-                self._stdin.close()
-            while self._stdout.read(1 << 16):
-                pass
-        self.kill()
-        self._stdout.close()
 
 
 # ---------------------------------------------------------------------------------------------------------- the match
@@ -200,7 +87,7 @@ class Game:
     black: int  # 0: engine A has Black, 1: engine B
     result: str  # as GameRecord.result; "?": not counted
     end: str  # one of ENDS
-    fault: str  # one of FAULTS, or ""
+    fault: str  # one of client.Fault, or ""
     by: int | None  # the engine at fault
     reason: str  # a sentence on what went wrong, or ""
     moves: int  # with those of the opening
@@ -216,7 +103,7 @@ class Game:
         return float((self.result[0] == "B") == (self.black == 0))
 
 
-Referee = Callable[[GameRecord], str]  # a game → "B+3.5", "W+0.5", "0" (draw), or "?" without a count; raises Fault
+Referee = Callable[[GameRecord], str]  # a game → "B+3.5", "W+0.5", "0" (draw), or "?" without a count; raises EngineError
 
 
 class Stopped(Exception):
@@ -231,16 +118,16 @@ class Match:
         self.openings = openings(settings.size, settings.seed)[: settings.openings] or [()]
         self.referee: Referee = (lambda _: "?") if settings.referee == "none" else self._count
         self.stopping = False
-        self._programs: set[Program] = set()
+        self._programs: set[Engine] = set()
 
-    def start(self, command: str, log: str) -> Program:
-        program = Program(command, self.folder / log)
+    def start(self, command: str, log: str) -> Engine:
+        program = Engine(words_of(command), self.folder / log)
         self._programs.add(program)
         if self.stopping:  # stop() may have looked just before
             program.kill()
         return program
 
-    def end(self, program: Program) -> None:
+    def end(self, program: Engine) -> None:
         program.close()
         self._programs.discard(program)
 
@@ -258,25 +145,14 @@ class Match:
         """The referee, started anew for each game so that its count depends on nothing but the game."""
         program = self.start(self.settings.referee, "referee.log")
         try:
-            for command in [*preparations(self.settings), *plays(record.moves, record.size)]:
+            for command in setting_up(record.size, record.komi, record.moves):
                 program.ask(command, REFEREE_SECONDS)
-            answer = program.ask("final_score", REFEREE_SECONDS)
-            if not re.fullmatch(r"[BW]\+[0-9]+(\.[0-9]+)?|0", answer):
-                raise Fault("garbage", f"{answer[:60]!r} is no final_score: one is as B+3.5, W+12 or 0")
-            return answer
-        except Fault:
+            return program.final_score(REFEREE_SECONDS)
+        except EngineError:
             program.kill()
             raise
         finally:
             self.end(program)
-
-
-def preparations(settings: Settings) -> list[str]:
-    return [f"boardsize {settings.size}", "clear_board", f"komi {settings.komi:g}"]
-
-
-def plays(moves: Sequence[tuple[int, int]], size: int) -> list[str]:
-    return [f"play {COLOUR[colour].lower()} {point_to_gtp(point, size)}" for colour, point in moves]
 
 
 def openings(size: int, seed: int) -> list[tuple[int, ...]]:
@@ -308,7 +184,7 @@ class Table:
 
     def __init__(self, match: Match) -> None:
         self.match = match
-        self.programs: list[Program | None] = [None, None]
+        self.programs: list[Engine | None] = [None, None]
         self._asked = 0  # the engine that spoke last
 
     def ask(self, engine: int, command: str) -> str:
@@ -329,7 +205,7 @@ class Table:
         fault, reason, by = "", "", None
         try:
             end, result = self._moves(board, black, opening)
-        except Fault as caught:
+        except EngineError as caught:
             if match.stopping:
                 raise Stopped from None
             end, fault, reason, by = "a fault", caught.kind, str(caught), self._asked
@@ -344,7 +220,7 @@ class Table:
         if not result:
             try:
                 result = match.referee(record)
-            except Fault as caught:
+            except EngineError as caught:
                 if match.stopping:
                     raise Stopped from None
                 result, reason = "?", f"the referee: {caught}"
@@ -359,7 +235,7 @@ class Table:
         for point in opening:
             board.play(point)
         for engine in (black, 1 - black):
-            for command in [*preparations(settings), *plays(board.moves, board.size)]:
+            for command in setting_up(settings.size, settings.komi, board.moves):
                 self.ask(engine, command)
         while len(board.moves) < settings.max_moves:
             engine = black if board.to_play == BLACK else 1 - black
@@ -369,14 +245,14 @@ class Table:
             try:
                 board.play(answer)
             except IllegalMoveError as error:
-                raise Fault("illegal", str(error)) from None
+                raise EngineError("illegal", str(error)) from None
             except GoPolicyError as error:
-                raise Fault("garbage", f"to genmove: {error}") from None
+                raise EngineError("garbage", f"to genmove: {error}") from None
             if [point for _, point in board.moves[-2:]] == [PASS, PASS]:
                 return "two passes", ""
             try:
-                self.ask(1 - engine, plays(board.moves[-1:], board.size)[0])
-            except Fault as fault:
+                self.ask(1 - engine, play(*board.moves[-1], board.size))
+            except EngineError as fault:
                 if fault.kind == "refused" and repeats(board):
                     return "a refused repetition", "Void"
                 raise
@@ -564,14 +440,14 @@ def report(result: dict[str, Any]) -> str:
 def introduce(command: str, settings: Settings, folder: Path, log: str) -> str:
     """Starts a program once to see that it can play this match; returns its name and version. Raises GoPolicyError."""
     try:
-        program = Program(command, folder / log)
+        program = Engine(words_of(command), folder / log)
         try:
             name = " ".join(program.ask(question, settings.move_time) for question in ("name", "version"))
-            for preparation in preparations(settings):
+            for preparation in setting_up(settings.size, settings.komi):
                 program.ask(preparation, settings.move_time)
         finally:
             program.close()
-    except Fault as fault:
+    except EngineError as fault:
         raise GoPolicyError(f"`{command}` cannot play: {fault}; what it wrote on standard error is in {folder / log}") from None
     return " ".join(name.split())
 
@@ -617,8 +493,8 @@ def play_missing(match: Match, log: Log, games: int, jobs: int) -> None:
 
 
 def default_referee() -> str:
-    """GNU Go, if it is installed; Debian puts it where many paths do not lead."""
-    program = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
+    """GNU Go's command line, if it is installed."""
+    program = find_gnugo()
     return f"{quoted(program)} --mode gtp --chinese-rules --seed 1" if program else "none"
 
 

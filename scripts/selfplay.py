@@ -126,7 +126,6 @@ def main() -> int:
             if log:
                 log.write(json.dumps(asdict(games[-1])) + "\n")
                 log.flush()
-        engine.ask("quit")
     except EngineError as stopped:
         said = str(stopped)
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from gopolicy.client import find_gnugo
+from gopolicy.sgf import GameRecord
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import check_scoring  # noqa: E402
 
-GNUGO = shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games")
+GNUGO = find_gnugo()
 # Black holds four columns of seven and White three; all is counted, but for one game that ended by resignation.
 GAME = "(;GM[1]FF[4]SZ[7]KM[6.5]RE[{}]" + "".join(f";B[d{row}];W[e{row}]" for row in "abcdefg") + "{};B[];W[])"
 PASSES = ";B[];W[]" * 45  # --recorded asks for a hundred moves
@@ -77,11 +79,11 @@ def test_a_game_that_takes_too_long_is_left_out(
         )
     program = tmp_path / "gnugo"
     program.write_text(
-        f"#!{sys.executable}\nimport sys, time\ntold = sys.stdin.read().split(chr(10))\n"
-        "if 'komi 1.0' in told: time.sleep(60)\n"
-        "for line in told:\n"
-        "    score = '= what' if 'komi 2.0' in told else '= B+4'\n"
-        "    if line: print(score if line == 'final_score' else '= ', end=chr(10) * 2)\n"
+        f"#!{sys.executable}\nimport sys, time\nfor line in sys.stdin:\n"
+        "    komi = line.split()[1] if line.startswith('komi') else komi if 'komi' in globals() else ''\n"
+        "    if komi == '1' and line.startswith('final_score'): time.sleep(60)\n"
+        "    score = {'2': 'what'}.get(komi, 'B+4')\n"
+        "    print('= ' + score * line.startswith('final_score'), end=chr(10) * 2, flush=True)\n"
     )
     program.chmod(0o755)
     monkeypatch.setattr(check_scoring, "LONGEST", 2)
@@ -90,8 +92,8 @@ def test_a_game_that_takes_too_long_is_left_out(
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert (told["games"], told["same"]) == (1, 1)
-    assert "slow.sgf: GNU Go did not answer within 2 s; left out" in err
-    assert "strange.sgf: GNU Go gave the score '= what'; left out" in err
+    assert "slow.sgf is left out: the engine gave no answer to 'final_score' within 2 s" in err
+    assert "strange.sgf is left out: 'what' is no final_score" in err
 
 
 def test_where_nothing_can_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,24 +202,24 @@ def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: p
     has been compared when Ctrl-C is pressed is told."""
     asked = []
 
-    def compare(_policy: object, record: int, *_: object) -> check_scoring.Compared:
-        asked.append(record)
-        if record == counted:
-            return check_scoring.Compared(str(record), 0.5, 0.5, "area", 1)
-        if record == 20:
+    def compare(_policy: object, record: GameRecord, *_: object) -> check_scoring.Compared:
+        asked.append(record.name)
+        if record.name == counted:
+            return check_scoring.Compared(record.name, 0.5, 0.5, "area", 1)
+        if record.name == "20":
             raise KeyboardInterrupt
-        raise check_scoring.RefereeError(f"game {record}")
+        raise check_scoring.EngineError("refused", "no idea")
 
-    counted = -1
+    counted = None
 
     monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
-    monkeypatch.setattr(check_scoring, "finished_games", lambda *_: range(100))
+    monkeypatch.setattr(check_scoring, "finished_games", lambda *_: (GameRecord(19, 7.5, name=str(number)) for number in range(100)))
     monkeypatch.setattr(check_scoring, "compare", compare)
     monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--gnugo", sys.executable])
     assert check_scoring.main() == 2
     assert len(asked) == check_scoring.MOST_REFUSALS
-    assert capsys.readouterr().err.splitlines()[-1] == f"game {asked[-1]}"
-    counted = 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{sys.executable} seems to be no GNU Go: no idea"
+    counted = "2"
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
     assert check_scoring.main() == 0
     told = json.loads(capsys.readouterr().out)

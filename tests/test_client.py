@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from gopolicy.client import Engine, EngineError, words_of
+from gopolicy import client
+from gopolicy.client import Engine, EngineError, find_gnugo, gnugo, setting_up, words_of
+from gopolicy.coords import BLACK, PASS, WHITE
 from gopolicy.errors import quoted
 
 # A program that writes a log and answers its one command with what stands in its argument, and then waits or goes.
@@ -18,11 +21,16 @@ PROGRAM = (
 )
 
 
+@pytest.fixture(autouse=True)
+def no_time_to_quit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "QUIT_SECONDS", 0.5)
+
+
 @pytest.mark.parametrize(
-    ("answer", "told"), [(rb"= a b\n\n", "a b"), (rb"\n\n=  a\nb\n\n", "a b"), (rb"=\n\n", ""), (rb"= \xff\n\n", "\ufffd")]
+    ("answer", "told"), [(rb"= a b\n\n", "a b"), (rb"\n\n=  a\nb\n\n", "a\nb"), (rb"=\n\n", ""), (rb"= \xff\n\n", "\ufffd")]
 )
 def test_answers(answer: bytes, told: str, capfd: pytest.CaptureFixture[str]) -> None:
-    engine = Engine([sys.executable, "-c", PROGRAM + "time.sleep(60)", repr(answer.decode("unicode_escape").encode("latin-1"))])
+    engine = Engine([sys.executable, "-c", PROGRAM + "time.sleep(99)", repr(answer.decode("unicode_escape").encode("latin-1"))])
     try:
         assert engine.ask("name") == told
     finally:
@@ -31,39 +39,96 @@ def test_answers(answer: bytes, told: str, capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("answer", "then", "said"),
+    ("answer", "then", "kind", "said"),
     [
-        (b"? no\n\n", "", r"answered '\? no'"),
-        (b"hello\n\n", "", "answered 'hello'"),
-        (b"", "sys.exit(3)", "exit status 3"),
-        (b"\n\n", "sys.exit(0)", "exit status 0"),
+        (b"? no\n\n", "time.sleep(99)", "refused", "the engine answered '? no' to 'name'"),
+        (b"hello\n", "time.sleep(99)", "garbage", "'hello' is no answer to 'name': one begins with = or ? and ends with an empty line"),
+        (b"= " + b"x" * 50, "time.sleep(99)", "garbage", f"'= {48 * 'x'}' is no answer"),
+        (b"= x" + b"\nx" * 5 + b"\n", "time.sleep(99)", "garbage", "'x' is no answer"),
+        (b"", "sys.exit(3)", "crash", "the engine ended with status 3 instead of answering 'name'"),
+        (b"\n\n", "sys.exit(0)", "crash", "the engine ended with status 0 instead"),
+        (b"= half", "sys.exit(0)", "crash", "the engine ended with status 0 instead"),
+        (b"", "sys.stdout.close(); os.close(1); time.sleep(99)", "crash", "the engine ended with status -9 instead"),
+        (b"\n", "time.sleep(99)", "time-out", "the engine gave no answer to 'name' within 1.5 s"),
     ],
 )
-def test_an_engine_that_refuses_or_goes_away(answer: bytes, then: str, said: str) -> None:
-    engine = Engine([sys.executable, "-c", PROGRAM + then, repr(answer)])
-    try:
-        with pytest.raises(EngineError, match=f"^name: .*{said}"):
-            engine.ask("name")
-    finally:
-        engine.close()
+def test_an_engine_that_does_not_do_its_part(monkeypatch: pytest.MonkeyPatch, answer: bytes, then: str, kind: str, said: str) -> None:
+    monkeypatch.setattr(client, "LONGEST_LINE", 50)
+    monkeypatch.setattr(client, "MOST_LINES", 5)
+    engine = Engine([sys.executable, "-S", "-c", f"{PROGRAM}import os; {then}", repr(answer)])
+    began = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        engine.ask("name", 1.5 if kind == "time-out" else 50)
+    assert caught.value.kind == kind
+    assert str(caught.value).startswith(said)
+    engine.close()
+    assert time.monotonic() - began < 50
 
 
 def test_an_engine_that_has_gone_before_it_is_asked() -> None:
     engine = Engine([sys.executable, "-c", "import sys; sys.exit(4)"])
     engine.process.wait(60)
-    with pytest.raises(EngineError, match=r"^name: .*exit status 4"):
+    with pytest.raises(EngineError, match=r"^the engine ended with status 4"):
         engine.ask("name")
     engine.close()
 
 
-def test_an_engine_that_lives_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine([sys.executable, "-c", "import os, time; os.close(1); time.sleep(60)"])
-    wait = engine.process.wait
-    monkeypatch.setattr(engine.process, "wait", lambda timeout: wait(timeout / 100))
-    with pytest.raises(EngineError, match=r"^name: .*says nothing any more"):
-        engine.ask("name")
-    monkeypatch.undo()
+def test_an_engine_that_cannot_be_started(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"^the engine cannot be started: No such file") as caught:
+        Engine([str(tmp_path / "none")])
+    assert caught.value.kind == "crash"
+
+
+def test_what_it_writes_on_standard_error_is_added_to_the_log(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"before\n")
+    engine = Engine([sys.executable, "-c", PROGRAM, repr(b"= a\n\n")], tmp_path / "log")
+    assert engine.ask("name") == "a"
     engine.close()
+    assert (tmp_path / "log").read_bytes() == b"before\nlog\n"
+
+
+@pytest.mark.parametrize("source", ["", "import os; os.close(1); "])
+def test_an_engine_that_does_not_quit_is_killed(source: str) -> None:
+    engine = Engine([sys.executable, "-S", "-c", f"{source}import time; time.sleep(99)"])
+    engine.close()
+    assert engine.process.returncode == -signal.SIGKILL
+
+
+def test_an_engine_is_asked_to_quit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "QUIT_SECONDS", 50)
+    engine = Engine([sys.executable, "-c", "import sys; sys.exit(7 if sys.stdin.readline() == 'quit\\n' else 1)"])
+    engine.close()
+    assert engine.process.returncode == 7
+
+
+@pytest.mark.parametrize("score", ["B+3.5", "W+12", "0", "b+3", "B+R", "", "B+3.5 or so", "0.5"])
+def test_what_is_a_score(score: str) -> None:
+    engine = Engine([sys.executable, "-c", PROGRAM + "sys.stdin.readline()", repr(f"= {score}\n\n".encode())])
+    try:
+        if score in ("B+3.5", "W+12", "0"):
+            assert engine.final_score() == score
+        else:
+            with pytest.raises(EngineError, match="is no final_score: one is as") as caught:
+                engine.final_score()
+            assert caught.value.kind == "garbage"
+    finally:
+        engine.close()
+
+
+def test_commands_that_set_a_position_up() -> None:
+    stones = [(BLACK, 0), (WHITE, 19 * 19 - 1), (BLACK, PASS)]
+    assert setting_up(19, 6.5, stones) == ["boardsize 19", "clear_board", "komi 6.5", "play b A19", "play w T1", "play b pass"]
+    assert setting_up(9, 0.0) == ["boardsize 9", "clear_board", "komi 0"]
+
+
+def test_gnu_go_is_found_by_its_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "some gnugo"
+    program.write_bytes(b"")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_gnugo("some gnugo") == find_gnugo(str(program)) == str(program)
+    assert find_gnugo("no such program") is None
+    assert gnugo("g", "--x", level=3, seed=2) == ["g", "--mode", "gtp", "--level", "3", "--seed", "2", "--chinese-rules", "--x"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process as its own parent leaves it")

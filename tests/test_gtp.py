@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import torch
 
 from gopolicy import __version__, analysis, gtp, weights
 from gopolicy.board import Board
+from gopolicy.client import find_gnugo
 from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
 from gopolicy.errors import Interrupted, WeightsError
 from gopolicy.features import encode
@@ -383,7 +383,7 @@ def test_fixed_handicap(count, vertices):
 
 
 def test_fixed_handicap_as_gnu_go_places_it():
-    gnugo = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
+    gnugo = find_gnugo()
     if gnugo is None:
         pytest.skip("GNU Go is not installed")
     # Not 12 lines: there GNU Go takes the fourth line, and the specification the third.

@@ -57,9 +57,9 @@ def test_what_gnu_go_plays_stands_in_the_archive(fake: Path, tmp_path: Path, mon
     heard = (tmp_path / "gnugo.log").read_text().splitlines()
     turns = [f"genmove {colour}" for colour in "bwbwbwb"]
     for number, seed in enumerate((7, 8)):
-        mine = heard[12 * number :][:12]
+        mine = heard[13 * number :][:13]
         assert mine[0] == f"--mode gtp --level 3 --seed {seed} --chinese-rules --never-resign"
-        assert mine[1:] == ["boardsize 19", "komi 7.5", *turns, "final_score", "version"]
+        assert mine[1:] == ["boardsize 19", "komi 7.5", *turns, "final_score", "version", "quit"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "gnugo", "gnugo.log"]
 
 
@@ -72,7 +72,7 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
 
     def stopped(program: str, level: int, seed: int) -> str:
         if seed == 3:
-            raise make_games.EngineError("it ended")
+            raise make_games.EngineError("crash", "it ended")
         return play(program, level, seed)
 
     monkeypatch.setattr(make_games, "play_game", stopped)
@@ -94,18 +94,18 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
 
 
 def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(make_games.GnuGo):
+    class Endless(make_games.Engine):
         def __init__(self, *_: object) -> None:
             self.asked = 0
 
-        def ask(self, command: str) -> str:
+        def ask(self, command: str, seconds: float | None = None) -> str:
             self.asked += command.startswith("genmove")
-            return "PASS" if self.asked % 2 else "A1"
+            return "0" if command == "final_score" else "PASS" if self.asked % 2 else "A1"
 
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(make_games, "GnuGo", Endless)
+    monkeypatch.setattr(make_games, "Engine", Endless)
     text = make_games.play_game("gnugo", 1, 1)
     assert text.count(";B[") + text.count(";W[") == 600
 
@@ -113,7 +113,7 @@ def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_gnu_go_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["make_games.py", "--gnugo", str(tmp_path / "none"), "--out", str(tmp_path / "a.tar.gz")])
     assert make_games.main() == 1
-    assert "apt-get install gnugo" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("none': install GNU Go, or name it with --gnugo\n")
     assert not list(tmp_path.iterdir())
 
 

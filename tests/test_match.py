@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from gopolicy import __version__, sgf
+from gopolicy.client import find_gnugo
 from gopolicy.coords import point_to_gtp
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import match  # noqa: E402
 
-GNUGO = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
+GNUGO = find_gnugo()
 
 # Plays three moves along its own first line, or those it is given, then passes. Its standard error tells its process and what it hears.
 FAKE = """
@@ -215,7 +216,7 @@ def test_engines_and_referee_hear_the_whole_game(hall: Hall, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("kind", "fault", "reason"),
     [
-        ("crash", "crash", "it ended with status 3 instead of answering 'genmove b'"),
+        ("crash", "crash", "the engine ended with status 3 instead of answering 'genmove b'"),
         ("garbage", "garbage", "'hello' is no answer to 'genmove b'"),
         ("nonsense", "garbage", "'Z99' is no point of a 5x5 board"),
         ("two words", "garbage", "'A1 B1' is no point"),
@@ -246,7 +247,7 @@ def test_an_engine_that_hangs_is_killed_with_its_children(hall: Hall, capsys: py
     wrapped = shlex.join(["sh", "-c", f"{hall.engine('hang')}; true"])
     assert match.main(hall.command(hall.engine("one"), wrapped, "--games", "1", "--move-time", "2")) == 0
     out, err = capsys.readouterr()
-    assert "game 1: hang 1.0: time-out, no answer to 'genmove w' within 2 s\n" in err
+    assert "game 1: hang 1.0: time-out, the engine gave no answer to 'genmove w' within 2 s\n" in err
     result = json.loads(out)
     assert (result["wins"], result["faults"]) == (1, [{}, {"time-out": 1}])
     assert [record.result for record in hall.records()] == ["B+T"]
@@ -288,7 +289,11 @@ def test_a_repeated_position(
 
 @pytest.mark.parametrize(
     ("referee", "reason"),
-    [("none", ""), ("garbled", "the referee: 'B+2.5 or so' is no final_score"), ("deaf", "the referee: it answered '? illegal move'")],
+    [
+        ("none", ""),
+        ("garbled", "the referee: 'B+2.5 or so' is no final_score"),
+        ("deaf", "the referee: the engine answered '? illegal move'"),
+    ],
 )
 def test_without_a_count_there_is_no_result(hall: Hall, capsys: pytest.CaptureFixture[str], referee: str, reason: str) -> None:
     command = hall.command(
@@ -301,35 +306,6 @@ def test_without_a_count_there_is_no_result(hall: Hall, capsys: pytest.CaptureFi
         assert (game["result"], record.result) == ("?", "?")
         assert game["reason"].startswith(reason)
     hall.assert_nobody_is_left()
-
-
-@pytest.mark.parametrize(
-    ("source", "kind", "reason"),
-    [
-        ("", "crash", "it ended with status 0 instead of answering 'name'"),  # before it was asked
-        ("print('= ' + 99 * 'x')", "garbage", "is no answer"),
-        ("print('= x' + 9 * '\\nx', end='\\n\\n')", "garbage", "is no answer"),
-    ],
-)
-def test_a_program_that_has_gone_or_does_not_come_to_an_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, kind: str, reason: str
-) -> None:
-    monkeypatch.setattr(match, "LONGEST_LINE", 50)
-    monkeypatch.setattr(match, "MOST_LINES", 5)
-    program = match.Program(shlex.join([sys.executable, "-S", "-c", source]), tmp_path / "log")
-    program.process.wait(60)
-    with pytest.raises(match.Fault, match=reason) as caught:
-        program.ask("name", 60)
-    assert caught.value.kind == kind
-    program.close()
-
-
-@pytest.mark.parametrize("source", ["", "import os; os.close(1); "])
-def test_a_program_that_does_not_quit_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    monkeypatch.setattr(match, "QUIT_SECONDS", 0.5)
-    program = match.Program(shlex.join([sys.executable, "-S", "-c", f"{source}import time; time.sleep(60)"]), tmp_path / "log")
-    program.close()
-    assert program.process.returncode == -signal.SIGKILL
 
 
 def test_what_is_started_while_the_match_is_stopped_is_killed(hall: Hall) -> None:
@@ -487,7 +463,7 @@ def test_what_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_that_cannot_play_at_all(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
     for engine, reason in (
-        ("no-such-program --gtp", "it cannot be started: No such file"),
+        ("no-such-program --gtp", "the engine cannot be started: No such file"),
         (shlex.join([sys.executable, "-c", "print('= hello')"]), "instead of answering 'name'"),
         (shlex.join([sys.executable, "-c", "print('hello')"]), "'hello' is no answer to 'name'"),
     ):

@@ -157,6 +157,6 @@ def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     assert run([*fake, "A1", "A1"], "--games", "2").returncode == 1
     stopped = run([*fake, "A1", "stop"], "--games", "2")
     assert stopped.returncode == 2
-    assert "genmove w: the engine stopped with exit status 3" in stopped.stderr
+    assert "selfplay: the engine ended with status 3 instead of answering 'genmove w'" in stopped.stderr
     if sys.platform == "linux":
         assert run([*fake, "grow"], "--games", "12").returncode == 1
