@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from gopolicy import atomic
 from gopolicy.client import Engine, EngineError, find_gnugo, gnugo
 from gopolicy.process import checked
 
@@ -69,7 +70,7 @@ def write_archive(games: Iterable[Path], out: Path) -> None:
             member.mode = 0o644
             with path.open("rb") as file:
                 tar.addfile(member, file)
-    out.write_bytes(packed.getvalue())
+    atomic.write(out, packed.getvalue())
 
 
 def main() -> int:
@@ -90,10 +91,7 @@ def main() -> int:
     wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
 
     def make(seed: int) -> None:
-        text = play_game(program, args.level, seed)
-        part = wanted[seed].with_suffix(".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(wanted[seed])
+        atomic.write(wanted[seed], play_game(program, args.level, seed).encode())
 
     missing = [seed for seed, path in wanted.items() if not path.exists()]
     with ThreadPoolExecutor(args.jobs) as pool:

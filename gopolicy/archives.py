@@ -41,6 +41,13 @@ UNPACKED, SPARE = 1000, 2**30  # times the archive's size, and bytes more
 GAMES = (".sgf", ".mgt")  # .mgt: the name under which older programs kept SGF
 _ARCHIVES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zip", ".tar", ".7z")
 _UNREAD = (".rar", ".zst", ".tzst", ".lzh", ".lha", ".z", ".arj", ".ace", ".lz")
+_BEGINNINGS = {
+    "gzip": (b"\x1f\x8b",),
+    "bzip2": (b"BZh",),
+    "xz": (b"\xfd7zXZ\0",),
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "7z": (b"7z\xbc\xaf\x27\x1c",),
+}
 _CHUNK = 2**20
 
 
@@ -114,20 +121,21 @@ def _file(path: Path, inside: bool = False) -> Iterator[Item]:
 
 def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item]:
     """What an opened file holds; its first bytes tell its kind."""
-    magic = file.read(512)
+    magic = file.read(tarfile.BLOCKSIZE)
     file.seek(0)
     most = UNPACKED * os.fstat(file.fileno()).st_size + SPARE
-    if magic.startswith(b"\x1f\x8b"):
+    kind = kind_of(magic)
+    if kind == "gzip":
         yield from _packed(_Bounded(gzip.GzipFile(fileobj=file), most), label, inside)
-    elif magic.startswith(b"BZh"):
+    elif kind == "bzip2":
         yield from _packed(_Bounded(bz2.BZ2File(file), most), label, inside)
-    elif magic.startswith(b"\xfd7zXZ\0"):
+    elif kind == "xz":
         yield from _packed(_Bounded(_XzFile(file), most), label, inside)
-    elif magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    elif kind == "zip":
         yield from _zip(file, label, most)
-    elif magic.startswith(b"7z\xbc\xaf\x27\x1c"):
+    elif kind == "7z":
         yield from _sevenzip(file, label, most)
-    elif _is_tar(magic):
+    elif kind == "tar":
         yield from _tar(_Metered(file), label)
     elif not _is_archive(label):
         yield _member(label, file.read(MEMBER_LIMIT + 1))
@@ -158,8 +166,8 @@ class _Bounded:
 
 def _packed(stream: _Stream, label: str, inside: bool) -> Iterator[Item]:
     """A compressed tar, or a single compressed file."""
-    head = _read(stream, 512)
-    if _is_tar(head):
+    head = _read(stream, tarfile.BLOCKSIZE)
+    if kind_of(head) == "tar":
         yield from _tar(_Metered(stream, head), label)
         return
     name = label.rpartition(".")[0]
@@ -222,12 +230,16 @@ def _why(error: BaseException) -> str:
 # --------------------------------------------------------------------------------------------------------------- tar
 
 
-def _is_tar(head: bytes) -> bool:
+def kind_of(head: bytes) -> str:
+    """The kind of archive, or of what is packed alone, that begins with these bytes (512 or more); "" for none that is read."""
+    for kind, begins in _BEGINNINGS.items():
+        if head.startswith(begins):
+            return kind
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except tarfile.TarError:
-        return False
-    return True
+        return ""
+    return "tar"
 
 
 class _Header(tarfile.TarInfo):

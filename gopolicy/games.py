@@ -20,7 +20,6 @@ import math
 import multiprocessing
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -37,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import int64, types, uint16, uint64
 
-from gopolicy import symmetry
+from gopolicy import atomic, symmetry
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
 from gopolicy.errors import GamesError, UsageError, quoted, whole_number
@@ -391,7 +390,7 @@ def pack(
         raise GamesError(f"{out} cannot be written: {why}")
     if out.exists() and out.stat().st_size and not is_packed(out):
         raise GamesError(f"{out} is there, and no packed set of games: name another file to write, not to lose it")
-    with _part(out):  # now: not to read for nothing
+    with _disk(out), atomic.beside(out):  # now: not to read for nothing
         pass
     sources: list[str] = []
     servers: dict[str, int] = {}
@@ -461,38 +460,29 @@ def write_sections(out: Path, sections: dict[str, npt.NDArray[Any]], about: dict
             "name": name,
             "dtype": array.dtype.descr if array.dtype.names else array.dtype.str,
             "count": len(array),
-            "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(_bytes(array)).hexdigest(),
         }
         for name, array in sections.items()
     ]
     header = json.dumps({**about, "sections": listed}, ensure_ascii=False, sort_keys=True).encode()
-    with _part(out) as part:
-        with part.open("wb") as file:
-            file.write(MAGIC + len(header).to_bytes(8, "little") + header + hashlib.sha256(header).digest())
-            for array in sections.values():
-                file.write(array.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out.resolve())  # a link goes on to lead to the games
+    with _disk(out):
+        atomic.write(
+            out, MAGIC, len(header).to_bytes(8, "little"), header, hashlib.sha256(header).digest(), *map(_bytes, sections.values())
+        )
+
+
+def _bytes(array: npt.NDArray[Any]) -> memoryview:
+    """Those of an array, which are not copied."""
+    return np.ascontiguousarray(array).view(np.uint8).data
 
 
 @contextmanager
-def _part(out: Path) -> Iterator[Path]:
-    """A new, empty file beside ``out``, gone at the end unless it was moved. Raises GamesError for what the disk refuses meanwhile."""
+def _disk(out: Path) -> Iterator[None]:
+    """Raises GamesError for what the disk refuses meanwhile."""
     try:
-        place = out.resolve()
-    except (OSError, RuntimeError):  # Python below 3.13 raises the second
-        raise GamesError(f"{out} cannot be written: it is a link that leads to itself") from None
-    # Hidden: what a kill leaves makes no run folder a used one. A name of its own: two may write the same set at once.
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.touch()
-        yield part
+        yield
     except OSError as error:
         raise GamesError(f"{out} cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 # ---------------------------------------------------------------- reading

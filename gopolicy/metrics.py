@@ -9,6 +9,7 @@ and a checksum (tensorflow/core/lib/io/record_writer.cc), and an ``Event`` of on
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gopolicy import atomic
 from gopolicy.errors import naming
 
 
@@ -102,12 +104,9 @@ def draw(folder: Path) -> None:
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    temporary = folder / ".curves.part.png"
-    try:
-        figure.savefig(temporary, dpi=110)
-        os.replace(temporary, folder / "curves.png")
-    finally:
-        temporary.unlink(missing_ok=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110)
+    atomic.write(folder / "curves.png", picture.getvalue())
 
 
 def _event(*, step: int = 0, tag: str = "", value: float = 0.0, file_version: str = "", restart: bool = False) -> bytes:

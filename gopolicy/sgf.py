@@ -41,6 +41,7 @@ from typing import Literal, NamedTuple, get_args
 
 from sgfmill.sgf_grammar import escape_text, simpletext_value, tokenise
 
+from gopolicy import archives
 from gopolicy.board import Board, first_illegal
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, colour_name, point_from_sgf, point_to_gtp, point_to_sgf
 from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageError, whole_number
@@ -48,7 +49,6 @@ from gopolicy.errors import GoPolicyError, IllegalMoveError, SgfError, UsageErro
 MAX_MOVES = 10_000  # the longest real games have about 600
 MAX_FACT = 500  # bytes of a name, a date …: what is longer is cut
 MAX_VALUES = 200_000  # of a main line: keeps the memory of one file bounded
-_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh")  # how zip, 7z, gzip, xz and bzip2 begin
 
 Illegal = Literal["refuse", "cut"]
 Stone = tuple[int, int]  # colour, point
@@ -171,7 +171,7 @@ def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SgfError(f"{name or 'a game'} cannot be read: {reason}", "no-file") from error
-    if data.startswith(_ARCHIVES) or data[257:262] == b"ustar":  # of tar; games may stand in an archive as they are
+    if archives.kind_of(data):  # games may stand in it as they are
         raise SgfError(f"{name} is an archive, no SGF file: unpack it (`gopolicy pack` reads archives as they are)", "not-sgf")
     return data, name, False
 

@@ -54,7 +54,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gopolicy import metrics, policy, weights
+from gopolicy import atomic, metrics, policy, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
 from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, quoted
 from gopolicy.features import PLANE_SETS
@@ -392,7 +392,7 @@ def save_checkpoint(path: Path, state: Checkpoint) -> None:
         "counters": dataclasses.asdict(state.counters),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-    weights.write_atomic(path, safetensors.torch.save(tensors, metadata={"gopolicy-run": json.dumps(told)}))
+    atomic.write(path, safetensors.torch.save(tensors, metadata={"gopolicy-run": json.dumps(told)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gopolicy.errors import WeightsError, naming
+from gopolicy import atomic
+from gopolicy.errors import WeightsError
 from gopolicy.features import PLANE_SETS
 from gopolicy.network import PolicyConfig, PolicyNetwork
 
@@ -68,28 +68,8 @@ def resolve(weights: str | os.PathLike[str]) -> Path:
     return path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file so that, whenever the machine stops, there is either the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with naming(path):
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name too must reach the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def save(path: str | os.PathLike[str], network: PolicyNetwork, description: dict[str, Any], *, half: bool = False) -> dict[str, Any]:
-    """Writes weights and their description in one go (``write_atomic``); returns the whole description as it was written.
+    """Writes weights and their description in one go (``atomic.write``); returns the whole description as it was written.
 
     ``half`` stores float16, half the size; what does not fit into it is refused. Raises WeightsError for weights that are not
     finite, for an unknown plane set, and for a description that takes one of the names the layout uses.
@@ -114,7 +94,7 @@ def save(path: str | os.PathLike[str], network: PolicyNetwork, description: dict
             if not torch.isfinite(value).all():
                 raise WeightsError(f"{target}: {name} holds values that are no finite numbers{' as float16' if half else ''}; not saved")
         tensors[name] = value.contiguous()
-    write_atomic(target, safetensors.torch.save(tensors, metadata={_KEY: json.dumps(whole)}))
+    atomic.write(target, safetensors.torch.save(tensors, metadata={_KEY: json.dumps(whole)}))
     return whole
 
 

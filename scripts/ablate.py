@@ -48,7 +48,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from gopolicy import __version__, draw, evaluation, metrics, training, weights  # noqa: E402
+from gopolicy import __version__, atomic, draw, evaluation, metrics, training  # noqa: E402
 from gopolicy.batches import Batches, fixed, playable  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
 from gopolicy.cli import write_any_name  # noqa: E402
@@ -1168,7 +1168,7 @@ def renew(page: Path, texts: dict[str, str]) -> None:
     after, count = re.subn(r"<!-- ablate: ([\w.-]+) -->\n.*?<!-- end -->", replacement, before, flags=re.DOTALL)
     if not count:
         raise AblationError(f"{page} has no place for a table: a line <!-- ablate: NAME --> and, below it, <!-- end -->")
-    weights.write_atomic(page, after.encode())
+    atomic.write(page, after.encode())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

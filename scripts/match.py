@@ -46,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from gopolicy import symmetry
+from gopolicy import atomic, symmetry
 from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
@@ -328,10 +328,7 @@ class Log:
                 )
 
     def add(self, game: Game, record: GameRecord) -> None:
-        path = self.path.with_name(f"{game.number:04d}.sgf")
-        part = path.with_suffix(".part")
-        part.write_text(write_sgf(record), encoding="utf-8")
-        part.replace(path)
+        atomic.write(self.path.with_name(f"{game.number:04d}.sgf"), write_sgf(record).encode())
         self._write(asdict(game))
         self.games[game.number] = game
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gopolicy import cli, games, symmetry
+from gopolicy import atomic, cli, games, symmetry
 from gopolicy.coords import BLACK, PASS, WHITE
 from gopolicy.errors import GamesError, UsageError, quoted
 from gopolicy.games import Filter, PackedGames, pack
@@ -368,7 +368,7 @@ def test_what_is_no_rank_has_no_number(rank: str) -> None:
 def test_two_may_write_the_same_set_at_once(tmp_path: Path) -> None:
     source, nothing = write(tmp_path / "in", [record(1)]), tmp_path / "nothing"
     nothing.mkdir()
-    with games._part(tmp_path / "g.gpk") as part:
+    with atomic.beside(tmp_path / "g.gpk") as part:
         with pytest.raises(GamesError, match="there is no SGF game"):
             pack([nothing], tmp_path / "g.gpk")
         assert part.exists()

@@ -1054,7 +1054,7 @@ def test_what_the_curves_show(tmp_path, pictures, monkeypatch):
     from matplotlib.figure import Figure
 
     figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append((figure, Path(path).touch())))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     for unit, word in ((1000, "thousands"), (1_000_000, "millions")):
         (tmp_path / word).mkdir()
         with metrics.Metrics(tmp_path / word) as log:
@@ -1063,7 +1063,7 @@ def test_what_the_curves_show(tmp_path, pictures, monkeypatch):
             log.write("validation", 2, positions=2 * unit, loss=2.5, top1=0.5)
         metrics.draw(tmp_path / word)
         expected = (("cross-entropy (nats)", 3.0, 2.75, 2.5, "last 2.500"), ("moves predicted (%)", 25.0, 37.5, 50.0, "last 50.0 %"))
-        for axes, (name, train_, first, second, last) in zip(figures[-1][0].axes, expected, strict=True):
+        for axes, (name, train_, first, second, last) in zip(figures[-1].axes, expected, strict=True):
             shown = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
             averaged = f"validation (averaged weights), {last}"
             assert shown == {"training (not averaged)": [[0.5, train_]], averaged: [[1, first], [2, second]]}

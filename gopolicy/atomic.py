@@ -1,0 +1,50 @@
+"""Files that are whole or not there, whenever the machine stops."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A new, empty file in the folder of ``path``, or of what it links to, gone at the end unless it was moved. Raises OSError where there
+    cannot be one."""
+    try:
+        place = path.resolve()
+    except RuntimeError:  # Python below 3.13; later ones raise OSError
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
+    # Hidden: what a kill leaves makes no run folder a used one. A name of its own: two may write the same file at once.
+    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.touch()
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def write(path: Path, *data: bytes | memoryview) -> None:
+    """Writes a file so that, whenever the machine stops, there is either the old one or the whole new one; a link goes on to lead to it.
+    Raises OSError, which names the file."""
+    try:
+        with beside(path) as part:
+            with part.open("wb") as file:
+                file.writelines(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path.resolve())
+            if os.name == "posix":  # the new name too must reach the disk
+                folder = os.open(part.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the file's name, not that of the one beside it
