@@ -264,15 +264,15 @@ class PolicyNetwork(nn.Module):
         rows: list[tuple[str, str, str, int, int]] = [("", f"{config.planes} planes", f"{config.in_planes}×{n}×{n}", 0, 0)]
         for number, layer in enumerate(self.layers, start=1):
             kernel = layer.conv.kernel_size[0]
-            what = f"conv {kernel}×{kernel}, {'batch norm' if layer.norm is not None else 'bias'}"
+            what = f"{kernel}×{kernel}, {'batch norm' if layer.norm is not None else 'bias'}"
             if config.kind == "residual" and number > 1 and number % 2 == 1:
-                what += f", + output of layer {number - 2}"
+                what += f", + layer {number - 2}"
             weights = sum(parameter.numel() for parameter in layer.parameters())
             rows.append((str(number), f"{what}, ReLU", f"{config.filters}×{n}×{n}", weights, layer.conv.weight.numel() * n * n))
         output = self.output.weight.numel()
-        rows.append((str(config.layers + 1), "conv 1×1, a bias per point", f"1×{n}×{n}", output + n * n, output * n * n))
+        rows.append((str(config.layers + 1), "1×1, a bias per point", f"1×{n}×{n}", output + n * n, output * n * n))
         rows.append(("", "total", "", self.weight_count(), self.multiply_adds()))
-        cells = [("layer", "what", "output", "weights", "multiply-adds")]
+        cells = [("layer", "convolution", "output", "weights", "multiply-adds")]
         cells += [(a, b, c, f"{d:,}" if d else "", f"{e:,}" if e else "") for a, b, c, d, e in rows]
         widths = [max(len(row[column]) for row in cells) for column in range(5)]
         lines = [

@@ -211,8 +211,9 @@ def test_counts_and_table_of_the_published_network():
 
 def test_the_table_of_a_residual_network_tells_its_shortcuts():
     rows = str(small("residual", layers=6)).splitlines()
-    sources = {row.split()[0]: row.split("output of layer ")[1].split(",")[0] for row in rows if "output of layer" in row}
+    sources = {row.split()[0]: row.split("+ layer ")[1].split(",")[0] for row in rows if "+ layer" in row}
     assert sources == {"3": "1", "5": "3"}
+    assert max(map(len, str(PolicyNetwork(PolicyConfig(kind="residual"))).splitlines())) < 80
 
 
 @pytest.mark.parametrize(
