@@ -51,7 +51,7 @@ from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GoPolicyError, IllegalMoveError, quoted
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, quoted
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
@@ -104,10 +104,6 @@ class Game:
 
 
 Referee = Callable[[GameRecord], str]  # a game → "B+3.5", "W+0.5", "0" (draw), or "?" without a count; raises EngineError
-
-
-class Stopped(Exception):
-    """The match was stopped while this game was being played."""
 
 
 class Match:
@@ -196,7 +192,7 @@ class Table:
         return program.ask(command, self.match.settings.move_time)
 
     def play(self, number: int) -> tuple[Game, GameRecord]:
-        """Plays the game of that number, from 1. Raises Stopped where the match is stopped."""
+        """Plays the game of that number, from 1. Raises Interrupted where the match is stopped."""
         match, settings = self.match, self.match.settings
         black = (number - 1) % 2
         opening = match.openings[(number - 1) // 2 % len(match.openings)]
@@ -207,7 +203,7 @@ class Table:
             end, result = self._moves(board, black, opening)
         except EngineError as caught:
             if match.stopping:
-                raise Stopped from None
+                raise Interrupted from None
             end, fault, reason, by = "a fault", caught.kind, str(caught), self._asked
             result = f"{COLOUR[WHITE if by == black else BLACK]}+{'T' if fault == 'time-out' else 'F'}"
             program, self.programs[by] = self.programs[by], None
@@ -222,7 +218,7 @@ class Table:
                 result = match.referee(record)
             except EngineError as caught:
                 if match.stopping:
-                    raise Stopped from None
+                    raise Interrupted from None
                 result, reason = "?", f"the referee: {caught}"
             record = replace(record, result=result)
         digest = hashlib.sha256(repr(record.moves).encode()).hexdigest()[:16]

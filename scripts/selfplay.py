@@ -16,9 +16,9 @@ import argparse
 import json
 import sys
 from collections import Counter
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 from sgfmill import boards, common
 from tqdm import tqdm
@@ -117,23 +117,21 @@ def main() -> int:
         parser.error("the command line of the engine is empty")
     limit = round(420 * args.size**2 / 361) if args.limit is None else args.limit
     games: list[Game] = []
-    engine = Engine(command)
-    log: TextIO | None = args.log.open("w", encoding="utf-8") if args.log else None  # only now: another run's may lie there
     said = ""
-    try:
-        for _ in tqdm(range(args.games), unit="game"):
-            games.append(play(engine, args.size, limit))
-            if log:
-                log.write(json.dumps(asdict(games[-1])) + "\n")
-                log.flush()
-    except EngineError as stopped:
-        said = str(stopped)
-    except KeyboardInterrupt:
-        said = "stopped"
-    finally:
-        engine.close()
-        if log:
-            log.close()
+    with (
+        closing(Engine(command)) as engine,
+        args.log.open("w", encoding="utf-8") if args.log else nullcontext() as log,  # after the engine: another run's may lie there
+    ):
+        try:
+            for _ in tqdm(range(args.games), unit="game"):
+                games.append(play(engine, args.size, limit))
+                if log:
+                    log.write(json.dumps(asdict(games[-1])) + "\n")
+                    log.flush()
+        except EngineError as stopped:
+            said = str(stopped)
+        except KeyboardInterrupt:
+            said = "stopped"
     fine = bool(games) and report(games, args.games)
     if said:
         print(f"selfplay: {said}", file=sys.stderr)
