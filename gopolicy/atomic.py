@@ -14,10 +14,9 @@ from pathlib import Path
 def beside(path: Path) -> Iterator[Path]:
     """A new, empty file in the folder of ``path``, or of what it links to, gone at the end unless it was moved. Raises OSError where there
     cannot be one."""
-    try:
-        place = path.resolve()
-    except RuntimeError:  # Python below 3.13; later ones raise OSError
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
+    place = Path(os.path.realpath(path))
+    if place.is_symlink():  # it leads to itself, of which ``Path.resolve`` says nothing from Python 3.13 on
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     # Hidden: what a kill leaves makes no run folder a used one. A name of its own: two may write the same file at once.
     part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
@@ -37,7 +36,7 @@ def write(path: Path, *data: bytes | memoryview) -> None:
                 file.writelines(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path.resolve())
+            os.replace(part, os.path.realpath(path))
             if os.name == "posix":  # the new name too must reach the disk
                 folder = os.open(part.parent, os.O_RDONLY)
                 try:

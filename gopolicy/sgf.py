@@ -56,11 +56,12 @@ Token = tuple[str, bytes]  # sgfmill's: "I" (property), "V" (value) or "D" (one 
 Node = list[tuple[bytes, list[bytes]]]  # (property, values) in the order of the text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GameRecord:
     """One game: the facts of its head, its setup and the moves of its main line, which are legal under simple ko.
 
-    Facts that the file does not tell, or not readably, are ``""`` (``komi``: nan).
+    Facts that the file does not tell, or not readably, are ``""`` (``komi``: nan). Records are equal where all of this is, also what is
+    not known.
     """
 
     size: int = 19  # lines, 2 to 25
@@ -76,6 +77,17 @@ class GameRecord:
     rules: str = ""  # as RU says: "Japanese", "Chinese", "AGA" …
     server: str = ""  # "KGS", "Fox", "Tygem", "OGS", "IGS" …; "" where the file carries no mark
     name: str = ""  # where it came from
+
+    def _told(self) -> tuple[object, ...]:
+        return tuple(
+            None if value != value else value for value in map(self.__getattribute__, self.__slots__)
+        )  # nan is not equal to itself
+
+    def __eq__(self, other: object) -> bool:
+        return self._told() == other._told() if isinstance(other, GameRecord) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._told())
 
     def replay(self) -> Iterator[tuple[Board, int]]:
         """The board before each move, and the move (a point or ``PASS``); ``board.to_play`` is who plays it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import gzip
 import lzma
 import math
@@ -937,6 +938,19 @@ def test_an_archive_is_no_game(tmp_path: Path) -> None:
     for name in ("games.zip", "games.tar", "games.7z", "a.sgf.gz", "a.sgf.bz2", "a.sgf.xz"):
         with pytest.raises(SgfError, match=f"{name} is an archive"):
             read_sgf(tmp_path / name)
+
+
+def test_games_that_tell_the_same_are_equal() -> None:
+    """Also where they tell no komi: nan is not equal to itself, and a dataclass asks it from Python 3.13 on."""
+    one, same = (read_sgf("(;SZ[19];B[dd];W[pp])") for _ in range(2))
+    assert one == same
+    assert one == dataclasses.replace(one, komi=float("nan"))
+    assert len({one, same, dataclasses.replace(one, komi=float("nan"))}) == 1
+    for field in dataclasses.fields(GameRecord):
+        assert one != dataclasses.replace(
+            one, **{field.name: {"size": 9, "komi": 0.0, "moves": (), "setup": ((BLACK, 0),)}.get(field.name, 8)}
+        )
+    assert one != (one.size, one.komi)
 
 
 @pytest.mark.parametrize("text", ["1e400", "1e1", "6.5e0", " -1E+2"])
