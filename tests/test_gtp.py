@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import math
@@ -206,6 +207,10 @@ def test_list_commands():
     assert tell(engine, "known_command foo", "known_command", "known_command Play") == ["= false"] * 3
 
 
+def test_cputime_is_a_number_of_seconds():
+    assert float(tell(engine_of(), "cputime")[0][2:]) > 0
+
+
 # ---- the board
 
 
@@ -225,6 +230,7 @@ NONSENSE = {
     "final_status_list": ["", "owned", "dead alive"],
     "loadsgf": [""],
     "gg-undo": ["x", "-1", "1 2"],
+    "gogui-setup": ["b", "b pass", "x A1", "b K4"],
     "kgs-genmove_cleanup": ["", "x"],
     "kata-set-rules": [""],
     "kata-raw-nn": ["8", "-1", "x"],
@@ -273,12 +279,13 @@ def test_sizes_and_komi():
     assert tell(engine, "komi -3.25") == ["="]
     for size in range(2, 26):
         assert tell(engine, f"boardsize {size}", "play b a1", f"boardsize {size} {size}", f"play w a{size}", "clear_board") == ["="] * 5
+        assert tell(engine, "query_boardsize") == [f"= {size}"]
         assert engine.board.size == size
         assert not engine.board.stones().any()
         assert engine.board.moves == []
     assert engine.komi == -3.25
     assert "komi -3.25" in tell(engine, "showboard")[0]
-    for text, komi in (("7", 7), ("+6.5", 6.5), (".5", 0.5), ("0", 0), ("1e2", 100), ("-1000000", -1e6)):
+    for text, komi in (("7", 7), ("+6.5", 6.5), (".5", 0.5), ("0", 0), ("1e2", 100), ("1E2", 100), ("-1000000", -1e6)):
         assert tell(engine, f"komi {text}") == ["="]
         assert engine.komi == komi
 
@@ -318,7 +325,8 @@ def test_undo():
     assert tell(engine, "genmove w", "undo", "undo") == ["= D4", "=", "? cannot undo"]
 
 
-def test_showboard():
+def test_showboard(monkeypatch):
+    monkeypatch.setattr("gopolicy.draw.shows", lambda _: (True, True))  # an engine that is tried out in a terminal
     engine = engine_of()
     tell(engine, "boardsize 5", "play b c3", "play w e1")
     reply = engine.answer("1 showboard")[0]
@@ -434,6 +442,10 @@ def test_simple_ko_lets_a_board_repeat():
     assert not engine.board.is_legal("A1", BLACK)
     assert tell(engine, "kata-set-rules japanese") == ["="]
     assert engine.board.is_legal("A1", BLACK)
+    # Rules stay from game to game.
+    for new_game in ("clear_board", "boardsize 2"):
+        tell(engine, new_game)
+        assert not engine.board.superko
 
 
 # ---- files
@@ -481,6 +493,7 @@ def test_a_file_without_komi_leaves_it(tmp_path):
     [
         (["fixed_handicap 2", "play w E5", "play b D5"], {"HA": "2", "PL": "W"}),
         (["gogui-setup b A1", "gogui-setup_player w", "play w E5", "play b D5"], {"PL": "W"}),
+        (["gogui-setup b A1", "gogui-setup_player w", "play w E5"], {"PL": "W"}),
         (["gogui-setup b A1 b B2 w C3", "gogui-setup_player w"], {"PL": "W"}),
         (["gogui-setup b A1 b B2 w C3", "play b E5", "play w D5"], {}),
     ],
@@ -501,6 +514,14 @@ def test_a_fault_after_the_move_asked_for_does_not_matter(tmp_path, capsys):
         assert tell(engine, f"loadsgf {path} 3", f"loadsgf {path} 4", f"loadsgf {path}") == ["=", *["? cannot load file"] * 2]
         assert engine.board.moves == [(BLACK, point_from_gtp("D6", 9)), (WHITE, point_from_gtp("E5", 9))]
         assert "game.sgf" in capsys.readouterr().err
+
+
+def test_why_a_file_cannot_be_written_stands_in_the_log(tmp_path, capsys):
+    assert tell(engine_of(), f"printsgf {tmp_path}") == ["? cannot write file"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("gopolicy: ")
+    assert str(tmp_path) in err
 
 
 @pytest.mark.parametrize(("komi", "told"), [("-0", "0"), ("7", "7"), ("6.25", "6.25"), ("300.123456789", "300.123456789"), ("1e3", "1000")])
@@ -545,6 +566,7 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["kgs-time_settings none"], 8),
         (["kgs-time_settings absolute 5"], 1),
         (["kgs-time_settings byoyomi 0 10 5"], 8),
+        (["kgs-time_settings byoyomi 0 5 20"], 8),
         (["kgs-time_settings canadian 0 10 25"], 1),
         # As the OGS bridge sends it: the periods that are left, not stones; and a main time that is the less by an increment to come.
         (["kgs-time_settings byoyomi 0 5 20", "time_left b 5 20"], 8),
@@ -563,6 +585,14 @@ def test_eight_views_while_there_is_time(commands, views):
     engine = engine_of(policy, symmetries=8)
     assert set(tell(engine, *commands, "genmove b")) <= {"=", "= D4"}
     assert policy.symmetries == [views]
+
+
+@pytest.mark.parametrize("command", ["lz-analyze b 50", "kata-analyze 50", "genmove_analyze b", "kata-genmove_analyze b 50"])
+def test_an_analysis_has_as_many_views(command):
+    for seconds, views in ((300, 8), (0.1, 1)):
+        policy = Prefers("D4")
+        tell(engine_of(policy, symmetries=8), f"time_left b {seconds} 0", command)
+        assert policy.symmetries[0] == views
 
 
 @pytest.mark.parametrize("seconds", [3, 30])
@@ -679,6 +709,8 @@ def test_cleanup_comes_in_time():
     began = time.monotonic()
     assert tell(engine, "kgs-genmove_cleanup b") == ["= G7"]
     assert time.monotonic() - began < 1
+    scorer.passes = True
+    assert tell(engine, "kgs-genmove_cleanup b") == ["= pass"]
 
 
 # ---- analysis
@@ -716,7 +748,14 @@ def test_visits_are_probabilities():
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "50", "b", "B 50", "b interval 50", "interval 50", "black minmoves 0 interval 5", "b 50 ownership true"]
+    "arguments",
+    [
+        *("", "50", "b", "B 50", "b interval 50", "interval 50", "black minmoves 0 interval 5", "b 50 ownership true"),
+        # The other keys of KataGo's, as its page on GTP extensions has them.
+        *("b ownershipStdev true", "b movesOwnership true", "b movesOwnershipStdev true", "b pvVisits true", "b pvEdgeVisits true"),
+        "b noResultValue true",
+        "b rootInfo false",
+    ],
 )
 @pytest.mark.parametrize("command", ["analyze", "lz-analyze", "kata-analyze"])
 def test_all_forms_of_arguments(command, arguments):
@@ -751,6 +790,19 @@ def test_which_moves_are_looked_at(arguments, moves):
     assert sum(int(move["visits"]) for move in infos(answer)) == pytest.approx(10_000, abs=40 if "max" not in arguments else 6000)
 
 
+def test_twenty_moves_are_looked_at_where_nothing_is_said():
+    engine = engine_of(Prefers())
+    assert len(infos(tell(engine, "boardsize 9", "lz-analyze b 50")[1])) == 20
+
+
+@pytest.mark.parametrize(("depth", "answer"), [(1, "Q16"), (2, "C3")])
+def test_a_restriction_holds_up_to_its_depth(depth, answer):
+    """Black's move is ply 0 and White's answer ply 1, as KataGo counts them."""
+    engine = engine_of(Prefers("D4", "Q16", "C3"))
+    (told,) = tell(engine, f"lz-genmove_analyze b avoid w Q16 {depth}")
+    assert infos(told.split("\n")[1])[0]["pv"][:2] == ["D4", answer]
+
+
 def test_a_move_that_is_avoided_is_not_played():
     engine = engine_of(Prefers("D4", "Q16", "C3"))
     (answer,) = tell(engine, "lz-genmove_analyze b avoid b D4 1 avoid w Q16 9")
@@ -775,6 +827,14 @@ def test_a_restriction_comes_before_what_is_worth_playing(told, played):
     assert (infos(line)[0]["move"], move) == (played, f"play {played}")
 
 
+def test_a_point_that_cannot_be_played_is_not_worth_playing():
+    class Taken(Scores):
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            return board.stones() != 0
+
+    assert tell(engine_of(scorer=Taken), "play w C3", "genmove b") == ["=", "= pass"]
+
+
 def test_who_may_not_pass_plays_where_nothing_is_to_be_gained():
     engine = engine_of(Prefers("D4", "C3"), scorer=lambda: Scores(passes=True))
     assert [tell(engine, f"lz-genmove_analyze {told}")[0].splitlines()[-1] for told in ("b avoid b pass 1", "w avoid b pass 1")] == [
@@ -791,11 +851,12 @@ def test_what_the_scorer_knows_is_told_from_the_players_view():
         text, _, owners = answer.partition(" ownership ")
         text, _, root = text.partition(" rootInfo ")
         for move in infos(text):
-            assert (float(move["winrate"]), float(move["scoreLead"])) == (winrate, lead)
+            assert {float(move[key]) for key in ("winrate", "lcb")} == {winrate}
+            assert {float(move[key]) for key in ("scoreLead", "scoreMean", "scoreSelfplay")} == {lead}
             assert (float(move["utility"]), float(move["utilityLcb"])) == (utility, utility), "a win is 1 and a loss -1"
         words = root.split()
         told = dict(zip(words[::2], words[1::2], strict=True))
-        assert (float(told["winrate"]), float(told["utility"])) == (winrate, utility)
+        assert (told["visits"], float(told["winrate"]), float(told["utility"])) == ("10000", winrate, utility)
         assert [float(share) for share in owners.split()][::24] == [first, -first]
         assert len(owners.split()) == 25
         (answer,) = tell(engine, f"kata-analyze {colour} 50 movesOwnership true")
@@ -812,6 +873,7 @@ def test_genmove_analyze_plays_what_genmove_plays(name):
         (vertex,) = tell(plain, f"genmove {'w' if colour[0] == 'w' else 'b'}")
         assert (head, last) == ("=", f"play {vertex[2:]}")
         assert infos(line)[0]["move"] == vertex[2:]
+        assert infos(line)[0]["winrate"].isdigit() == (not name.startswith("kata-")), "Sabaki and Lizzie read whole numbers"
     assert engine.board.moves == plain.board.moves
 
 
@@ -828,6 +890,7 @@ def test_raw_network():
     assert parts[0] == pytest.approx(policy.probabilities(Board(9)).ravel(), abs=2e-6)
     assert not np.allclose(parts[0], parts[1], atol=1e-4)
     assert tell(engine, "kata-raw-nn 5")[0] == "=\nsymmetry " + blocks[5].rstrip("\n")
+    assert tell(engine, "kata-raw-nn", "kata-raw-nn ALL") == [answer] * 2
 
 
 def raw_fields(text: str) -> dict[str, list[float]]:
@@ -845,7 +908,12 @@ def raw_fields(text: str) -> dict[str, list[float]]:
 
 def test_raw_network_tells_what_the_scorer_knows():
     """From White's view, as KataGo does."""
-    engine = engine_of(Prefers("D4"), scorer=lambda: Scores(lead=6.5, winrate=0.8))
+
+    class Open(Scores):
+        def expected_lead(self, board, komi, rules):
+            return 6.5
+
+    engine = engine_of(Prefers("D4"), scorer=lambda: Open(lead=0.5, winrate=0.8))
     tell(engine, "boardsize 5")
     fields = raw_fields(tell(engine, "kata-raw-nn 3")[0])
     assert (fields["symmetry"], fields["whiteWin"], fields["whiteLoss"], fields["noResult"]) == ([3.0], [0.2], [0.8], [0.0])
@@ -854,6 +922,17 @@ def test_raw_network_tells_what_the_scorer_knows():
     assert len(fields["policy"]) == 25
     unknown = raw_fields(tell(engine_of(Prefers("D4")), "kata-raw-nn 0")[0])
     assert (unknown["whiteWin"], unknown["whiteLead"], unknown["whiteOwnership"]) == ([0.5], [0.0], [0.0] * 361)
+
+
+def test_a_pass_is_all_that_the_network_has_where_nothing_is_legal():
+    engine = engine_of(tiny_policy())
+    tell(engine, "boardsize 3", *plays("b B1,b A2,b B2,b C2,b B3"))  # White can play into none of the corners
+    assert tell(engine, "heatmap")[0].endswith("\npass: 1000")
+    fields = raw_fields(tell(engine, "kata-raw-nn 0")[0])
+    assert fields["policyPass"] == [1.0]
+    assert np.isnan(fields["policy"]).all()
+    assert tell(engine, "clear_board", "heatmap")[1].endswith("\npass: 0")
+    assert raw_fields(tell(engine, "kata-raw-nn 0")[0])["policyPass"] == [0.0]
 
 
 def test_every_command_pays_for_handicap_stones():
@@ -880,6 +959,31 @@ def test_every_command_pays_for_handicap_stones():
     fields = raw_fields(raw)
     assert (fields["whiteLead"], fields["whiteWin"]) == ([-6.5], [0.0])
     assert tell(engine, "genmove w") == ["= E5"], "neither resigned nor passed"
+
+
+def test_every_command_counts_by_the_rules():
+    """The Japanese ones, by which a move into territory costs a point."""
+
+    class Territory(Scores):
+        def final_score(self, board, komi, rules):
+            return 5.0 if rules == "territory" else 0.0
+
+        def winrate(self, board, komi, rules, stop=None):
+            return float(rules == "territory")
+
+        def is_lost(self, board, komi, rules, stop=None):
+            return rules != "territory"
+
+        def worth_playing(self, board, probs, komi, rules, stop=None):
+            return np.full((9, 9), rules == "territory")
+
+    engine = engine_of(Prefers("E5"), scorer=Territory, resigns=True)
+    tell(engine, "boardsize 9", "kgs-rules japanese")
+    score, analysed, raw = tell(engine, "final_score", "kata-analyze b 50", "kata-raw-nn 0")
+    assert score == "= B+5.0"
+    assert {(move["scoreLead"], move["winrate"]) for move in infos(analysed.split("\n")[-1])} == {("5.000", "1.000000")}
+    assert (raw_fields(raw)["whiteLead"], raw_fields(raw)["whiteWin"]) == ([-5.0], [0.0])
+    assert tell(engine, "genmove b") == ["= E5"], "neither resigned nor passed"
 
 
 def test_raw_network_does_not_wait_for_playouts_in_time_trouble():
@@ -938,12 +1042,50 @@ def test_boards_for_gogui():
         if "board" in kind.split("/")[0]:
             rows = answer.split("\n")[1:]
             assert [len(row.split()) for row in rows] == [9] * 9
+    shown = {types[f"plist/{name}"] for name in ("Dead Stones", "Stones in Seki")}
+    assert shown == {"final_status_list dead", "final_status_list seki"}
+    assert tell(engine, "gogui-title") == ["= gopolicy"]
     assert tell(engine, "gopolicy-per_cent w")[0].split("\n")[1].split()[:2] == ["50", '""']
     for colour, line in (("b", "b A9 w J1 b E5"), ("w", "w A9 b J1 w E5")):
         told = tell(engine, f"gopolicy-moves {colour}")[0]
         assert "LABEL A9 50 J1 25 E5 12" in told
         assert f"TEXT expected: {line} " in told
     assert tell(engine, "heatmap")[0].split("\n")[1].split()[0] == "500"
+    owners = tell(engine, "gopolicy-ownership")[0].split()
+    assert (owners[1], owners[-1]) == ("1.00", "-1.00"), "Black's are positive"
+
+
+def test_gogui_shows_moves_down_to_a_per_cent():
+    """Of half as much each: 1.6 and 0.8 % are the last that have a number, and a thousandth the last with a colour."""
+    engine = engine_of(Prefers(*(f"{column}9" for column in "ABCDEFGHJ"), "A8"))
+    tell(engine, "boardsize 9")
+    cells = {command: tell(engine, f"gopolicy-{command} b")[0].split()[1:12] for command in ("per_cent", "heat_map")}
+    assert cells["per_cent"] == [*["50", "25", "12", "6", "3", "2", "1"], *['""'] * 4]
+    assert [cell == '""' for cell in cells["heat_map"]] == [False] * 9 + [True] * 2
+    assert gtp._heat(1.0) == "#ff0000"
+    pale = [int(cell[3:5], 16) for cell in cells["heat_map"][:9]]
+    assert pale == sorted(set(pale))
+    assert all(re.fullmatch("#ff([0-9a-f]{2})\\1", cell) for cell in cells["heat_map"][:9])
+
+
+def test_gogui_is_told_of_a_pass():
+    engine = engine_of(Prefers("A1"))
+    tell(engine, "boardsize 3", *plays("b B1,b A2,b B2,b C2,b B3"))
+    assert tell(engine, "gopolicy-moves b") == ["= TEXT expected: b pass"]
+
+
+@pytest.mark.parametrize("command", ["heatmap", "kata-raw-nn 0", "gopolicy-moves", "gopolicy-heat_map", "gopolicy-per_cent"])
+def test_the_network_is_shown_with_all_its_views_of_whose_turn_it_is(command):
+    policy = Prefers("D4")
+    engine = engine_of(policy, symmetries=8)
+    tell(engine, "play b C3", "play b C5", "play b C7")
+    for told, colour in [("", WHITE), (" w", WHITE), (" b", BLACK)][: 1 if command in ("heatmap", "kata-raw-nn 0") else 3]:
+        policy.boards.clear()
+        policy.symmetries.clear()
+        tell(engine, command + told)
+        # kata-raw-nn is asked for each view by itself.
+        assert (policy.boards[0].to_play, policy.symmetries[0]) == (colour, 1 if command == "kata-raw-nn 0" else 8)
+        assert policy.boards[0].moves == [], "stones set up through play are old"
 
 
 def test_analysis_goes_on_until_there_is_input():
@@ -1005,17 +1147,29 @@ def test_the_end_of_input_ends_an_analysis():
     assert out.endswith("\n\n")
 
 
-def test_an_interval_of_nothing_does_not_flood_the_client(monkeypatch):
+def undisturbed(monkeypatch, seconds: float) -> gtp.Engine:
+    """An engine that hears of no input for so long, by a clock that only its waiting moves on."""
     clock = [0.0]
 
-    def quiet(seconds: float) -> bool:
-        clock[0] += max(seconds, 0.001)
-        return clock[0] < 1
+    def quiet(wait: float) -> bool:
+        clock[0] += max(wait, 0.001)
+        return clock[0] < seconds
 
     monkeypatch.setattr(gtp.time, "monotonic", lambda: clock[0])
     engine = engine_of()
     engine.quiet = quiet
-    assert 15 < tell(engine, "lz-analyze 0")[0].count("info move D4") <= 21
+    return engine
+
+
+def test_an_interval_of_nothing_does_not_flood_the_client(monkeypatch):
+    assert 15 < tell(undisturbed(monkeypatch, 1), "lz-analyze 0")[0].count("info move D4") <= 21
+
+
+@pytest.mark.parametrize(("arguments", "lines"), [("", 4), ("50", 4), ("b interval 50", 4), ("100", 2), ("w interval 20", 10)])
+def test_an_interval_is_in_hundredths_of_a_second(monkeypatch, arguments, lines):
+    """A line at the start, and one each interval; half a second where nothing is said."""
+    (answer,) = tell(undisturbed(monkeypatch, 1.9), f"kata-analyze {arguments}")
+    assert answer.count("\n") == lines
 
 
 def test_an_interval_longer_than_the_machine_can_wait():
@@ -1070,6 +1224,12 @@ def test_a_game_that_does_not_end_is_given_up():
         engine.board.play("pass")
         engine.board.play("pass")
     assert tell(engine, "genmove b", "undo", "undo", "genmove w") == ["= pass", "=", "=", "= D4"]
+
+
+def test_a_game_on_a_small_board_may_take_two_hundred_moves():
+    engine = engine_of()
+    tell(engine, "boardsize 5", *["play b pass"] * 199)
+    assert tell(engine, "genmove b", "genmove w") == ["= D4", "= pass"]
 
 
 def test_stones_set_up_through_play_are_old_to_the_network():
@@ -1184,6 +1344,14 @@ def test_the_seed_fixes_the_game():
     assert len({tuple(drawn(30, temperature=1.0, seed=seed)) for seed in (3, 4, None, None)}) == 4
 
 
+def test_sabaki_gets_moves_that_are_drawn_too():
+    """It plays with the analysing command, and never asks for a plain move."""
+    engine = engine_of(Prefers("D4", "B2", "C3"), temperature=1.0, seed=3)
+    tell(engine, "boardsize 5")
+    moves = [tell(engine, "genmove_analyze b", "undo")[0].split("play ")[1] for _ in range(30)]
+    assert moves == drawn(30, temperature=1.0, seed=3)
+
+
 def test_the_same_position_gets_the_same_answer():
     policy = tiny_policy()
     engine = engine_of(policy)
@@ -1219,6 +1387,30 @@ def test_a_mistake_of_our_own_is_an_answer_too(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "Traceback" in err
+    assert all(line.startswith("gopolicy: ") for line in err.splitlines())
+
+
+def test_what_is_not_installed_is_said_without_a_traceback(capsys):
+    def missing():
+        raise ModuleNotFoundError("No module named 'numba'")
+
+    answers = tell(gtp.Engine(missing), "genmove b", "name")
+    assert answers == [f"? No module named 'numba': what gopolicy needs is not installed for this Python ({sys.executable})", "= gopolicy"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistake_in_the_middle_of_an_analysis_ends_it_alone(capsys):
+    class Breaks(Prefers):
+        def probabilities_batch(self, boards, symmetries=1):
+            raise RuntimeError("out of memory")
+
+    engine = engine_of(Breaks("D4"))
+    engine.quiet = lambda _: True
+    (answer,) = tell(engine, "5 lz-analyze b")
+    assert answer.startswith("=5\ninfo move D4 ")
+    assert tell(engine, "name") == ["= gopolicy"]
+    out, err = capsys.readouterr()
+    assert (out, "RuntimeError: out of memory" in err) == ("", True)
     assert all(line.startswith("gopolicy: ") for line in err.splitlines())
 
 
@@ -1443,3 +1635,22 @@ def test_options(tmp_path):
         out, err = start(tmp_path, ENGINE, *wrong, status=2)
         assert out == ""
         assert wrong[0] in err
+
+
+def test_options_reach_the_engine(monkeypatch):
+    made: list[dict] = []
+    monkeypatch.setattr(gtp, "Engine", lambda policy, **options: made.append(options))
+    monkeypatch.setattr(gtp, "load_policy", lambda args: Prefers("D4"))
+    monkeypatch.setattr(gtp, "run_process", lambda serve, policy: None)
+    parser = argparse.ArgumentParser()
+    gtp.add_arguments(parser)
+    for line in ("", "--symmetries 8 --temperature 0.5 --top-p 0.9 --seed 3 --resign"):
+        gtp.run(parser.parse_args(line.split()))
+    assert [callable(options.pop("scorer")) for options in made] == [True, True]
+    assert made == [
+        {"symmetries": 1, "temperature": 0.0, "top_p": 1.0, "seed": None, "resigns": False},
+        {"symmetries": 8, "temperature": 0.5, "top_p": 0.9, "seed": 3, "resigns": True},
+    ]
+    assert [
+        vars(parser.parse_args(told))[name] for told, name in ((["--temperature", "0"], "temperature"), (["--top-p", "1"], "top_p"))
+    ] == [0, 1]

@@ -8,12 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gopolicy.process import Lines, add_policy_arguments, checked, say
+from gopolicy import policy, scoring, weights
+from gopolicy.errors import GoPolicyError
+from gopolicy.process import Lines, Loading, add_policy_arguments, checked, load_policy, load_scorer, say
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,12 +65,62 @@ def test_a_stream_that_breaks_has_ended() -> None:
     assert list(lines) == []
 
 
-def test_what_an_engine_is_asked_with_where_nothing_is_said() -> None:
+OPTIONS = ["--weights", "mine.safetensors", "--device", "cuda:1", "--threads", "3", "--precision", "float32"]
+
+
+def asked(*options: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_policy_arguments(parser)
-    assert vars(parser.parse_args([])) == {
+    return parser.parse_args(options)
+
+
+def test_what_an_engine_is_asked_with_where_nothing_is_said() -> None:
+    assert vars(asked()) == {
         "weights": "default", "device": "auto", "precision": "auto", "threads": None, "symmetries": 1
     }  # fmt: skip
+
+
+def test_the_network_is_the_one_that_the_options_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(policy, "load", lambda name, **how: told.append((name, how)))
+    load_policy(asked(*OPTIONS))
+    assert told == [("mine.safetensors", {"device": "cuda:1", "threads": 3, "precision": "float32"})]
+
+
+@pytest.mark.parametrize("packaged", [["default", "playouts"], ["default"]])
+def test_playouts_have_their_own_network_where_there_is_one(packaged: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device and the threads of the player's, and as fast as that device can: a game is played out in hundreds of moves."""
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(weights, "packaged", lambda: packaged)
+    monkeypatch.setattr(policy, "load", lambda name, **how: told.append((name, how)) or "the small one")
+    monkeypatch.setattr(policy, "quickest", lambda device: f"the quickest of {device}")
+    monkeypatch.setattr(scoring, "PlayoutScorer", lambda network: [network])
+    scorer = load_scorer(asked(*OPTIONS), lambda: "the player's")  # type: ignore[arg-type, return-value]
+    assert told == [], "not before somebody asks"
+    if "playouts" in packaged:
+        assert scorer() == ["the small one"]
+        assert told == [("playouts", {"device": "cuda:1", "threads": 3, "precision": "the quickest of cuda:1"})]
+    else:
+        assert scorer() == ["the player's"]
+    assert scorer() is scorer(), "it remembers positions"
+
+
+def test_loading_has_not_failed_before_it_has_ended() -> None:
+    """The exit status is 0 where the input ends while the network still loads, and 1 where there is none."""
+    go = threading.Event()
+    slow = Loading(lambda: go.wait(60))
+    assert not slow.failed
+    go.set()
+    assert slow() is True
+    assert not slow.failed
+
+    def missing() -> None:
+        raise OSError("no such file")
+
+    none = Loading(missing)
+    with pytest.raises(GoPolicyError, match="OSError: no such file"):
+        none()
+    assert none.failed
 
 
 @pytest.mark.parametrize(("kind", "name", "wrong"), [(int, "a whole number", ["x", "1.5", "0"]), (float, "a number", ["x", "-1"])])
