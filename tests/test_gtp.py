@@ -390,6 +390,21 @@ def test_fixed_handicap(count, vertices):
     assert state(other) == state(engine)
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "answer"),
+    [
+        (13, 2, "= D4 K10"),
+        (12, 2, "= C3 K10"),
+        (9, 9, "= C3 G7 C7 G3 C5 G5 E3 E7 E5"),
+        (7, 4, "= C3 E5 C5 E3"),
+        *((size, count, "? invalid number of stones") for size, count in ((8, 5), (7, 5), (6, 2))),
+    ],
+)
+def test_fixed_handicap_of_other_boards(size, count, answer):
+    """The third line below 13 lines; four stones at most on 7 lines and on even boards, none on smaller ones (specification, 4.1.1)."""
+    assert tell(engine_of(), f"boardsize {size}", f"fixed_handicap {count}") == ["=", answer]
+
+
 def test_fixed_handicap_as_gnu_go_places_it():
     gnugo = find_gnugo()
     if gnugo is None:
@@ -1482,9 +1497,9 @@ def test_streams(data, answers):
 
 def test_a_file_name_that_is_no_text():
     def missing():
-        raise WeightsError(f"weights file {os.fsdecode(b'caf' + bytes([0xE9]))} does not exist")
+        raise WeightsError(f"weights file {os.fsdecode(b'caf' + bytes([0xE9]))} of café does not exist")
 
-    assert served(b"genmove b\nname\n", gtp.Engine(missing)) == b"? weights file caf? does not exist\n\n= gopolicy\n\n"
+    assert served(b"genmove b\nname\n", gtp.Engine(missing)) == b"? weights file caf? of caf\xc3\xa9 does not exist\n\n= gopolicy\n\n"
 
 
 def test_ten_thousand_commands_at_once():
@@ -1625,6 +1640,8 @@ def test_options(tmp_path):
         assert option in out
     for wrong in (
         ["--temperature", "-1"],
+        ["--temperature", "inf"],
+        ["--top-p", "0"],
         ["--top-p", "1.5"],
         ["--symmetries", "3"],
         ["--threads", "0"],
