@@ -874,6 +874,7 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
             size = f"{run.weights:,} weights, {run.multiply_adds:,} multiply-adds a position"
             say(f"--- {number} of {len(runs)}: {name}; {size}, {run.config.steps:,} steps")
         folder = run.folder(out)
+        begun_before = (folder / training.CHECKPOINT).exists()
         try:
             status = train(run, folder, workers)
         except training.Diverged as error:
@@ -889,7 +890,10 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
             for label in missing:
                 tests[label] = test(asked, label, packed, test_positions)
                 say(f"{name}: {told(label)} {in_words(label, tests[label])}")
-            write_line(out / LINES, begun(run, about, test_positions, tests) | outcome(run, folder, workers))
+            became = outcome(run, folder, workers)
+            earlier = next((line for (key, _, _), line in done.items() if key == run.key and begun_before), {})
+            became |= {name: earlier[name] for name in became if name in earlier}  # where and when it was trained, not tested once more
+            write_line(out / LINES, begun(run, about, test_positions, tests) | became)
         workers.agree(0)
     if workers.first:
         say(f"all {len(runs)} runs are done; python scripts/ablate.py --out {out} --report shows them")
@@ -929,6 +933,7 @@ class Part:
 
     base: dict[str, Any]
     budget: dict[str, float]
+    test: list[Any]  # the digest of the games, and the number of test positions
     rows: list[tuple[Configuration, list[dict[str, Any]]]]  # a configuration and its seeds
 
     def heading(self) -> str:
@@ -958,21 +963,22 @@ def parts_of(one: Set, lines: Iterable[dict[str, Any]]) -> list[Part]:
                 group = json.dumps([line["base"], line["budget"], line["games"]["digest"], line["test_positions"]], sort_keys=True)
                 found.setdefault(group, []).append(line)
         for group, row in found.items():
-            base, budget, *_ = json.loads(group)
-            groups.setdefault(group, Part(base, budget, [])).rows.append((each, sorted(row, key=lambda line: int(line["seed"]))))
+            base, budget, *test_ = json.loads(group)
+            groups.setdefault(group, Part(base, budget, test_, [])).rows.append((each, sorted(row, key=lambda line: int(line["seed"]))))
     good = [part for part in groups.values() if any("failed" not in line for _, row in part.rows for line in row)]
     return sorted(good, key=lambda part: (tuple(part.budget), *part.budget.values()))
 
 
 def pair(parts: list[Part]) -> list[tuple[Part, Part | None]]:
-    """Each part by positions, and beside it the one of equal arithmetic with the same options and no other configurations, which does not
-    come by itself then. A single configuration compares nothing where a table has it already."""
+    """Each part by positions, and beside it the one of equal arithmetic with the same options and test and no other configurations, which
+    does not come by itself then. A single configuration compares nothing where a table has it already."""
     by_positions = [part for part in parts if "positions" in part.budget]
     equal = [part for part in parts if part not in by_positions and (len(part.rows) > 1 or not by_positions)]
     beside: list[Part | None] = []
     for part in by_positions:
         names = {each.name for each, _ in part.rows}
-        fits = [other for other in equal if other.base == part.base and names >= {each.name for each, _ in other.rows}]
+        alike = [other for other in equal if (other.base, other.test) == (part.base, part.test)]
+        fits = [other for other in alike if names >= {each.name for each, _ in other.rows}]
         beside.append(fits[-1] if fits else None)
     return [*zip(by_positions, beside, strict=True), *((part, None) for part in equal if part not in beside)]
 
@@ -1006,8 +1012,9 @@ def table(one: Set, part: Part, equal: Part | None) -> str:
                 shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("game", "moved", "both") if stones]
                 cells.append(", ".join(shares) or "not measured")
             if equal:
-                same = [line for other, lines_ in equal.rows if other == each for line in lines_ if "failed" not in line]
-                cells.append(accuracy([line["test"][labels[0]] for line in same]) if same and labels else "not measured")
+                same = [line["test"] for other, lines_ in equal.rows if other == each for line in lines_]
+                figures = [tests[label] for label in labels[:1] for tests in same if label in tests]
+                cells.append(accuracy(figures) if figures else "not measured")
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
             cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
@@ -1135,6 +1142,8 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
         texts[name] = "\n\n".join(blocks)
     if page is not None:
         renew(page, texts)
+    elif not texts:
+        raise AblationError(f"{out / LINES} holds no finished run of {', '.join(sets)}")
     return "\n\n".join(f"## {sets[name].title} (`--set {name}`)\n\n{text}" for name, text in texts.items())
 
 

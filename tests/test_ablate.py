@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,16 +263,22 @@ def test_a_run_cut_off_goes_on(packed_file: Path, tmp_path: Path, monkeypatch: p
     assert lines(tmp_path / "whole")["one-bias"]["test"] == lines(tmp_path / "cut")["one-bias"]["test"]
 
 
-def test_a_missing_test_is_made_up_for(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_test_is_made_up_for(
+    packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And a name for settings that have been trained under another name trains nothing."""
     one = own(tmp_path / "one.json", {"name": "one", "planes": "alphago4"})
     two = own(tmp_path / "two.json", {"name": "two", "planes": "alphago4", "lr": TrainingConfig.lr, "tests": ["1", "8"]})
     assert run(packed_file, "--out", tmp_path / "out", "--file", one, "--positions", "32") == 0
     capsys.readouterr()
-    assert run(packed_file, "--out", tmp_path / "out", "--file", two, "--positions", "32") == 0
+    (before,) = lines(tmp_path / "out").values()
+    with monkeypatch.context() as patch:
+        patch.setattr(ablate, "machine", lambda _: "one that only tests")
+        assert run(packed_file, "--out", tmp_path / "out", "--file", two, "--positions", "32") == 0
     assert "already finished" in capsys.readouterr().err
     (line,) = lines(tmp_path / "out").values()
     assert set(line["test"]) == {"1", "8"}
+    assert line["machine"] == before["machine"]
     assert ablate.main(["--out", str(tmp_path / "out"), "--report", "--file", str(one), "--file", str(two)]) == 0
     report = capsys.readouterr().out
     assert "| one | " in report
@@ -659,9 +666,117 @@ def test_equal_arithmetic_stands_beside_equal_positions(tmp_path: Path) -> None:
     assert text.count("Not yet measured with this budget: `plain`.") == 1
 
 
-def test_the_page_of_the_project_names_sets_that_there_are() -> None:
-    import re
+def test_the_columns_of_a_table() -> None:
+    """Of seeds of which one diverged, and of a configuration of which all did."""
+    one = replace(ablate.SETS["kernel"], tests=("1", "8", ablate.PAIRS))
+    tera: dict[str, Any] = {"budget": {"tera_multiply_adds": 0.5}}
+    listed = []
+    for seed, top1, stones in ((1, 0.40, (0.7, 0.4, 0.2)), (2, 0.42, (0.8, 0.6, 0.4))):
+        fine = line("kernel3", seed, top1, 0.01, **tera)
+        eight = fine["test"]["1"] | {"top1": top1 + 0.1, "top5": 0.8, "cross_entropy": 1.5}
+        fine["test"] |= {"8": eight, ablate.PAIRS: dict(zip(("game", "moved", "both"), stones, strict=True))}
+        listed.append(fine)
+    failed = {"failed": "it diverged", "test": {}} | tera
+    listed += [line("kernel3", 3, 0, 0, **failed), line("kernel5", 1, 0, 0, **failed)]
+    (part,) = ablate.parts_of(one, listed)
+    heads, _, *rows = ([cell.strip() for cell in row.split("|")[1:-1]] for row in ablate.table(one, part, None).split("\n"))
+    told = [dict(zip(heads, row, strict=True)) for row in rows]
+    assert told[0] == {
+        "configuration": "3×3 first", "weights": "1,234", "multiply-adds": "5.60 M", "positions": "59,904", "seeds": "2 (and 1 diverged)",
+        "top-1 % (one view)": "41.0 ± 1.0 (40.0 to 42.0)", "top-1 % (8 views)": "51.0 ± 1.0 (50.0 to 52.0)", "top-5 %": "70.0",
+        "cross-entropy": "2.500", "captures % (game, stone moved, both)": "75, 50, 30", "minutes": "2.0",
+    }  # fmt: skip
+    assert [value for value in told[1].values() if value] == [part.rows[1][0].what, "1,234", "5.60 M", "0", "diverged", "diverged"]
+    assert ablate.parts_of(one, [line("kernel5", 1, 0, 0, **failed)]) == [], "nothing to show"
 
+
+def test_what_the_picture_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of the seeds with the mean of their intervals, the first configuration on top, and the first seed's curve."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(ablate, "pixels", drawn.append)
+    monkeypatch.setattr(ablate, "save_png", lambda *_: None)
+    one = replace(ablate.SETS["kernel"], tests=("1", "8"))
+    listed = [line("kernel3", 2, 0.44, 0.03, curve=[]), line("kernel3", 1, 0.40, 0.01), line("kernel7", 1, 0.5, 0.02)]
+    listed[0]["test"]["8"] = listed[0]["test"]["1"] | {"top1": 0.6}
+    (part,) = ablate.parts_of(one, listed)
+    ablate.picture(one, part, tmp_path / "kernel.png")
+    left, right = drawn[0].axes
+    bars = [bar for container in left.containers for bar in container.lines[2][0].get_segments()]
+    np.testing.assert_allclose(bars, [[[40, -0.08], [44, -0.08]], [[48, 0.92], [52, 0.92]], [[57, 0.08], [63, 0.08]]])
+    np.testing.assert_allclose([container.lines[0].get_xdata()[0] for container in left.containers], [42, 50, 60])
+    assert [text.get_text() for text in left.get_yticklabels()] == ["3×3 first", "7×7 first"]
+    assert left.get_ylim() == (1.5, -0.5)
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["one view", "8 views"]
+    for curve, name in zip(right.get_lines(), ("kernel3", "kernel7"), strict=True):
+        np.testing.assert_allclose(curve.get_xydata(), [[30, 20], [59.904, 30]])
+        assert curve.get_label() == name
+
+
+def test_the_picture_of_the_stone_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[Any, ...]] = []
+    board_figure = ablate.draw.board_figure
+    monkeypatch.setattr(ablate.draw, "board_figure", lambda *shown: drawn.append((*shown, board_figure(*shown))) or drawn[-1][-1])
+    told = {"black": ["D4"], "white": ["E5", "Q16"], "to_play": -1, "right": "E3", "likely": {"E3": 0.5, "A1": 0.25}}
+    (each, *_) = ablate.SETS["pooling"].configurations
+    ablate.pooling_picture([(each, [{"test": {ablate.PAIRS: {"shown": [told]}}}])], tmp_path / "moved-stone.png")
+    ((board, probs, title, right, figure),) = drawn
+    assert board.stones()[15, 3] == 1
+    assert (board.stones()[14, 4], board.stones()[3, 15], board.to_play) == (-1, -1, -1)
+    assert (probs[16, 4], probs[18, 0], probs.sum(), right) == (0.5, 0.25, 0.75, 16 * 19 + 4)
+    assert title == "plain: white captures at E3"
+    # The middle of the square that pooling makes one point of, the first row above.
+    np.testing.assert_allclose([figure.axes[0].get_xlim(), figure.axes[0].get_ylim()], [(-0.2, 9.2), (20.2, 12.8)])
+    assert (tmp_path / "moved-stone.png").exists()
+
+
+def test_which_budget_stands_beside_which(tmp_path: Path) -> None:
+    """The largest of equal arithmetic; what no table of equal positions could show has its own, were it a single row."""
+    one, budgets = ablate.SETS["kernel"], ({"tera_multiply_adds": 3.0}, {"positions": 60000}, {"tera_multiply_adds": 20.0})
+    listed = [line(name, 1, 0.4, 0.01, budget=budget) for name in ("kernel3", "kernel5") for budget in budgets]
+    found = ablate.pair(ablate.parts_of(one, listed))
+    assert [(part.budget, beside and beside.budget) for part, beside in found] == [(budgets[1], budgets[2]), (budgets[0], None)]
+    assert [part.budget for part, _ in ablate.pair(ablate.parts_of(one, listed[:1]))] == [budgets[0]]
+
+
+def test_only_what_was_measured_alike_is_compared(tmp_path: Path) -> None:
+    """Other games or other positions of the test make another table, and equal arithmetic stands beside its like alone."""
+    tera, games_ = {"budget": {"tera_multiply_adds": 0.5}}, {"games": {"file": "h.gpk", "games": 7, "digest": "e"}}
+    kinds: tuple[dict[str, Any], ...] = ({}, games_, {"test_positions": 900}, games_ | tera)
+    for i, more in enumerate(kinds):
+        ablate.write_line(tmp_path / ablate.LINES, line("kernel3", 1, 0.40 + i / 50, 0.01, **more))
+        ablate.write_line(tmp_path / ablate.LINES, line("kernel5", 1, 0.41 + i / 50, 0.01, **more))
+    text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, None)
+    tables = [re.findall(r"(\d\d)\.0 ± ", part) for part in text.split("Budget of each run: ")[1:]]
+    assert tables == [["40", "41"], ["42", "46", "43", "47"], ["44", "45"]]
+
+
+def test_a_test_that_equal_arithmetic_lacks(tmp_path: Path) -> None:
+    for name in ("kernel3", "kernel5"):
+        one = line(name, 1, 0.4, 0.01)
+        ablate.write_line(tmp_path / ablate.LINES, one)
+        ablate.write_line(
+            tmp_path / ablate.LINES, one | {"key": name, "budget": {"tera_multiply_adds": 0.5}, "test": {"8": one["test"]["1"]}}
+        )
+    text = ablate.report({"kernel": replace(ablate.SETS["kernel"], tests=("1", "8"))}, tmp_path, None)
+    assert "| 40.0 ± 1.0 | not measured | 70.0 | 2.500 | not measured | 2.0 |" in text
+    with pytest.raises(ablate.AblationError, match=r"runs.jsonl holds no finished run of edge$"):
+        ablate.report({"edge": ablate.SETS["edge"]}, tmp_path, None)
+
+
+def test_the_heading_names_the_options_that_a_table_has_in_common(tmp_path: Path) -> None:
+    """Not those that every configuration sets itself. And what a line was trained with decides, whether the command or the list set it."""
+    base = {"kind": "residual", "filters": 32, "batch_size": 64, "validation_positions": 99}
+    wide, plain = {"filters": 92, "layers": 6}, {"kind": "alphago", "filters": 64, "layers": 12}
+    for seed, settings in ((1, wide), (2, wide), (1, plain)):
+        ablate.write_line(tmp_path / ablate.LINES, line("own", seed, 0.4, 0.01, base=base, settings=settings, machine=f"machine {seed}"))
+    text = ablate.report({"shape": ablate.SETS["shape"]}, tmp_path, None)
+    assert "60,000 positions (batch_size 64, kind residual); 99 games in g.gpk; machine 1; machine 2; 2026-01-02.\n" in text
+    (part,) = ablate.parts_of(ablate.SETS["width"], [line("plain", 1, 0.5, 0.01, base={"filters": 16})])
+    assert [each.name for each, _ in part.rows] == ["w16"]
+    assert ablate.parts_of(replace(ablate.SETS["width"], tests=("8",)), [line("w32", 1, 0.5, 0.01)]) == []
+
+
+def test_the_page_of_the_project_names_sets_that_there_are() -> None:
     text = (ROOT / "docs" / "why-this-network.md").read_text(encoding="utf-8")
     named = re.findall(r"<!-- ablate: (.*?) -->", text)
     assert named
