@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import closing, nullcontext
@@ -40,7 +41,7 @@ def memory(engine: Engine) -> float:
         pages = int(Path(f"/proc/{engine.process.pid}/statm").read_text().split()[1])
     except OSError:
         return 0.0
-    return pages * 4096 / 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @dataclass
@@ -86,7 +87,8 @@ def report(games: list[Game], wanted: int) -> bool:
         print(f"  {100 * count / len(games):5.1f} %  {count:5}  {end}")
     tenth = -(-len(games) // 10)
     first, last = (max(game.memory for game in part) for part in (games[:tenth], games[-tenth:]))
-    print(f"memory: {first:.0f} MiB at most in the first {tenth} games, {last:.0f} MiB in the last")
+    told = f"{first:.0f} MiB at most in the first {tenth} games, {last:.0f} MiB in the last" if first else "this system does not tell"
+    print(f"memory: {told}")
     ended = ends["two passes"] >= 0.99 * len(games)
     return ended and len(games) == wanted and last <= GROWTH * first and not any(end.startswith("illegal") for end in ends)
 

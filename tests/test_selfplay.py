@@ -68,7 +68,7 @@ def test_how_a_game_ends(fake: list[str], moves: list[str], end: str, count: int
         engine.close()
     assert (game.end, game.moves) == (end, count)
     if sys.platform == "linux":
-        assert game.memory == pytest.approx(int(resident[0]) / 1024, rel=0.1)
+        assert game.memory == pytest.approx(int(resident[0]) / 1024, rel=0.03)
 
 
 def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +86,11 @@ def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert not sound(last=106)
     out = capsys.readouterr().out
     assert "100 games, 34,950 moves; 350 in the median game, 399 in the longest\n  100.0 %    100  two passes\n" in out
+    assert "memory: 100 MiB at most in the first 10 games, 106 MiB in the last\n" in out
+    assert not selfplay.report([selfplay.Game(300, "two passes", memory) for memory in range(100, 111)], 11)
+    assert "memory: 101 MiB at most in the first 2 games, 110 MiB in the last\n" in capsys.readouterr().out
+    assert selfplay.report([selfplay.Game(300, "two passes", 0.0)], 1)
+    assert capsys.readouterr().out.endswith("memory: this system does not tell\n")
 
 
 @pytest.mark.parametrize(("options", "limit"), [([], 420), (["--size", "9"], 94), (["--size", "9", "--limit", "7"], 7)])
@@ -118,7 +123,7 @@ def run(fake: list[str], *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("options", [["--engine", " "], ["--engine", '"x'], ["--size", "40"]])
+@pytest.mark.parametrize("options", [["--engine", " "], ["--engine", '"x'], ["--size", "40"], ["--games", "0"], ["--limit", "0"]])
 def test_options_that_cannot_be(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["selfplay.py", *options])
     with pytest.raises(SystemExit) as stop:
@@ -141,6 +146,7 @@ def test_ctrl_c(fake: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert selfplay.main() == 1
     out, err = capsys.readouterr()
     assert out.startswith("1 games, ")
+    assert "  100.0 %      1  two passes\n" in out
     assert err.endswith("selfplay: stopped\n")
     assert engines[0].process.returncode is not None, "the engine does not live on"
 
