@@ -65,6 +65,7 @@ def test_games_come_back_as_they_were_read(tmp_path: Path) -> None:
         assert isinstance(original, GameRecord)
         for fact in ("size", "komi", "handicap", "players", "ranks", "setup", "to_play", "moves", "result"):
             assert getattr(kept, fact) == getattr(original, fact), fact
+        assert kept.name == f"{ARCHIVE.name} #{i}"
     assert len(packed.moves) == sum(len(one.moves) for one in originals if isinstance(one, GameRecord))
 
 
@@ -193,6 +194,8 @@ def test_splits_have_their_share(tmp_path: Path) -> None:
     share = np.bincount([games.split_of(int(key)) for key in keys], minlength=3) / len(keys)
     for name, part in games.SPLIT_PER_MILLE.items():
         assert abs(share[games.SPLITS.index(name)] - part / 1000) < 0.006
+    edges = [games.SPLITS[games.split_of(key)] for key in (29, 30, 59, 60, 1029)]
+    assert edges == ["test", "validation", "validation", "train", "test"]
 
 
 def test_a_game_stays_in_the_split_it_was_in(tmp_path: Path) -> None:
@@ -204,6 +207,8 @@ def test_a_game_stays_in_the_split_it_was_in(tmp_path: Path) -> None:
         "opening": "0209e1d1b23b3b325dd1589795e521fe6987c39e4498d077fd98497233c7591d",
         "split": "761f05f7418712ce5c344cdff8f28941b0dee5b84ddea58a970d0cad0457241b",
     }
+    small = GameRecord(size=13, setup=((BLACK, 20), (WHITE, 50)), moves=((BLACK, 40), (WHITE, PASS), (BLACK, 41)))
+    assert games.pack_record(small, 0)[-1][:2] == (488414421855405073, 488414421855405073)  # as a plain computation in Python gives it
 
 
 @pytest.mark.parametrize(
@@ -256,9 +261,13 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
     assert chosen.reason_against(replace(one, **facts)) == reason
 
 
-@pytest.mark.parametrize("wrong", [{"min_rank": "strong"}, {"since": "2019", "until": "2016-05"}, {"min_moves": 300, "max_moves": 20}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"min_rank": "strong"}, {"since": "2019", "until": "2016-05"}, {"min_moves": 300, "max_moves": 20}, {"min_moves": 0, "max_moves": 0}],
+)
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
     Filter(since="2016-05", until="2016")  # from May on
+    Filter(min_moves=0, max_moves=1)
     with pytest.raises(UsageError):
         Filter(**wrong)  # type: ignore[arg-type]
 
@@ -269,8 +278,9 @@ def test_refused_games_are_counted_and_named_and_the_rest_is_kept(tmp_path: Path
     (folder / "words.sgf").write_text("no game at all")
     (folder / "same.sgf").write_text(write_sgf(record(1)))
     (folder / "small.sgf").write_text("(;SZ[9];B[aa])")
-    report = pack([folder], tmp_path / "g.gpk")
-    assert (report.read, report.kept) == (5, 1)
+    told: list[tuple[int, int]] = []
+    report = pack([folder], tmp_path / "g.gpk", progress=lambda *counts: told.append(counts))
+    assert (report.read, report.kept) == told[-1] == (5, 1)
     assert report.left_out == {"illegal-move": 1, "not-sgf": 1, "duplicate": 1, "another board size": 1}
     named = {Path(name).name: kind for name, kind, _ in report.refused}
     assert named == {
@@ -312,8 +322,8 @@ def test_a_failed_packing_leaves_the_old_file(tmp_path: Path) -> None:
         pack([tmp_path / "in"], tmp_path / "g.gpk")
     (tmp_path / "in" / "words.sgf").write_text("no game at all")
     (tmp_path / "in" / "small.sgf").write_text("(;SZ[9];B[cc])")
-    (tmp_path / "in" / "tiny.sgf").write_text("(;SZ[7];B[cc])")
-    with pytest.raises(GamesError, match=r"^no game was kept of 3 read: 2 another board size, 1 not-sgf; the first .*words\.sgf: .*$"):
+    (tmp_path / "in" / "words-too.sgf").write_text("no game either")
+    with pytest.raises(GamesError, match=r"^no game was kept of 3 read: 2 not-sgf, 1 another board size; the first .*words-too\.sgf: .*$"):
         pack([tmp_path / "in"], tmp_path / "g.gpk")
     with pytest.raises(GamesError):
         pack([tmp_path / "nowhere"], tmp_path / "g.gpk")
@@ -501,6 +511,7 @@ def test_what_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "--processes=0",
         "--min-rank=99x",
         "--exclude-player=(",
+        "--only-player=(",
         "--since=yesterday",
     ],
 )
