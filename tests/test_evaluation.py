@@ -40,7 +40,9 @@ def player() -> Policy:
 
 def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) -> None:
     packed = PackedGames.open(games_file)
-    answers = evaluation.answer(player, packed, "validation", max_positions=300)
+    told: list[int] = []
+    answers = evaluation.answer(player, packed, "validation", max_positions=300, progress=told.append)
+    assert sum(told) == 300
     top1 = top5 = cross_entropy = 0.0
     for game, number, mover in zip(answers.game, answers.move_number, answers.mover, strict=True):
         record = packed.record(int(game))
@@ -260,6 +262,18 @@ def test_names_below_a_picture_do_not_run_into_one_another(
     boxes = [label.get_window_extent() for label in figures_drawn[0].axes[1].get_xticklabels()]
     assert len(boxes) >= 6
     assert all(box.x1 < after.x0 for box, after in pairwise(boxes))
+
+
+def test_groups_that_say_too_little_are_not_drawn(
+    known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of 99 positions, or of four games; and the last group has a single move number."""
+    number, games_ = np.repeat([1, 21, 41], [99, 100, 100]), np.concatenate([np.arange(99) % 5, np.arange(100) % 4, np.arange(100) % 5])
+    answers = Answers(games_, number, np.zeros(299, int), np.zeros(299), np.ones(299), np.full(299, BLACK))
+    figures_drawn: list[Any] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures_drawn.append(figure))
+    evaluation.write_pictures(answers, known[0], player, tmp_path, 0, 1)
+    assert [label.get_text() for label in figures_drawn[0].axes[1].get_xticklabels()] == ["41"]
 
 
 def test_calibration_of_a_forecaster_that_is_right() -> None:

@@ -1036,8 +1036,11 @@ def test_metrics_of_a_run_that_goes_on(tmp_path, pictures):
     with metrics.Metrics(tmp_path, keep=kept, step=5) as log:
         assert log.position() == kept, "or who goes on from here keeps too much"
         log.write("train", 10, positions=20, loss=0.5, top1=0.75)
-        told = [b"".join(path.read_bytes() for path in tmp_path.glob("events.*")).count(b"train/" + name) for name in (b"loss", b"top1")]
-        assert told == [3, 3], "at once"
+        told = [
+            b"".join(path.read_bytes() for path in tmp_path.glob("events.*")).count(b"train/" + name)
+            for name in (b"positions", b"loss", b"top1")
+        ]
+        assert told == [3, 3, 3], "at once"
     (events,) = set(tmp_path.glob("events.*")) - earlier
     # step = 6, session_log = {status = START}: TensorBoard drops what has this step or a later one, and keeps the fifth.
     assert b"\x10\x06\x3a\x02\x08\x01" in events.read_bytes()
