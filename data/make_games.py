@@ -41,9 +41,10 @@ def sgf_point(vertex: str) -> str:
     return "abcdefghijklmnopqrs"[column] + "abcdefghijklmnopqrs"[SIZE - int(vertex[1:])]
 
 
-def play_game(program: str, level: int, seed: int) -> str:
-    """One game, as SGF."""
+def play_game(program: str, level: int, seed: int, running: set[Engine]) -> str:
+    """One game, as SGF; its engine is among those ``running`` meanwhile, so that another thread can end it."""
     engine = Engine(gnugo(program, "--never-resign", level=level, seed=seed))
+    running.add(engine)
     try:
         engine.ask(f"boardsize {SIZE}")
         engine.ask(f"komi {KOMI}")
@@ -54,6 +55,7 @@ def play_game(program: str, level: int, seed: int) -> str:
         score = engine.final_score()
         name = f"GNU Go {engine.ask('version')} level {level}"
     finally:
+        running.discard(engine)
         engine.close()
     head = f"(;FF[4]GM[1]CA[UTF-8]SZ[{SIZE}]KM[{KOMI}]RU[Chinese]PB[{name}]PW[{name}]RE[{score}]GC[seed {seed}]\n"
     body = "".join(f";{colour}[{sgf_point(vertex)}]" for colour, vertex in moves)
@@ -90,8 +92,10 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
 
+    running: set[Engine] = set()
+
     def make(seed: int) -> None:
-        atomic.write(wanted[seed], play_game(program, args.level, seed).encode())
+        atomic.write(wanted[seed], play_game(program, args.level, seed, running).encode())
 
     missing = [seed for seed, path in wanted.items() if not path.exists()]
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -99,7 +103,9 @@ def main() -> int:
             for done in tqdm(as_completed([pool.submit(make, seed) for seed in missing]), total=len(missing), unit="game"):
                 done.result()
         except (KeyboardInterrupt, EngineError) as stop:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for engine in list(running):
+                engine.kill()
             print(f"{str(stop) or 'stopped'}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
             return 1
     write_archive(wanted.values(), args.out)

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -425,8 +426,11 @@ class Bench:
                 f"{name}_ms_max": round(max(times), 1),
             }
         alone = game(engine(), 120)
-        with ThreadPoolExecutor(2) as pool:
-            both = list(pool.map(lambda player: game(player, 120), [engine(), engine()]))
+        players = engine(), engine()
+        with ThreadPoolExecutor(2) as pool, ExitStack() as after:
+            for player in players:
+                after.callback(player.kill)  # Ctrl-C waits for no game
+            both = list(pool.map(lambda player: game(player, 120), players))
         share = max(map(statistics.median, both)) / statistics.median(alone)
         return result | {"beside_another_engine_times": round(share, 2)}
 

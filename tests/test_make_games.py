@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,10 +73,10 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
     made(monkeypatch, fake, tmp_path / "a.tar.gz", "--games", "3")
     play = make_games.play_game
 
-    def stopped(program: str, level: int, seed: int) -> str:
+    def stopped(program: str, level: int, seed: int, running: set[make_games.Engine]) -> str:
         if seed == 3:
             raise make_games.EngineError("crash", "it ended")
-        return play(program, level, seed)
+        return play(program, level, seed, running)
 
     monkeypatch.setattr(make_games, "play_game", stopped)
     monkeypatch.setattr(
@@ -84,13 +87,33 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
     assert f"it ended; finished games are kept in {work}" in capsys.readouterr().err
     kept = {path: path.stat().st_mtime_ns for path in work.glob("*.sgf")}
     assert sorted(path.name for path in kept) == ["0001.sgf", "0002.sgf"]
-    monkeypatch.setattr(
-        make_games, "play_game", lambda program, level, seed: play(program, level, seed) if seed == 3 else pytest.fail("again")
-    )
+    monkeypatch.setattr(make_games, "play_game", lambda *told: play(*told) if told[2] == 3 else pytest.fail("again"))
     made(monkeypatch, fake, tmp_path / "b.tar.gz", "--games", "3")
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
     assert (tmp_path / "a.tar.gz").read_bytes()[4:8] == bytes(4), "gzip's time of writing (RFC 1952)"
     assert not work.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_waits_for_no_game(tmp_path: Path) -> None:
+    """It reaches no engine by itself, and a move may take minutes."""
+    program = tmp_path / "gnugo"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, pathlib, time\npathlib.Path(__file__).with_name(str(os.getpid())).touch()\ntime.sleep(99)"
+    )
+    program.chmod(0o755)
+    command = [sys.executable, str(DATA / "make_games.py"), "--gnugo", str(program), "--out", str(tmp_path / "a.tar.gz"), "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while len(started := [path.name for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 50
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("stopped; finished games are kept in ")
+    assert all(not os.path.exists(f"/proc/{number}") for number in started)
 
 
 def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +129,7 @@ def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
             pass
 
     monkeypatch.setattr(make_games, "Engine", Endless)
-    text = make_games.play_game("gnugo", 1, 1)
+    text = make_games.play_game("gnugo", 1, 1, set())
     assert text.count(";B[") + text.count(";W[") == 600
 
 
