@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -578,7 +579,19 @@ class Run:
         return next(out.glob(f"*-{self.key}"), out / f"{self.configuration.name}-seed{self.config.seed}-{self.key}")
 
 
-def plan(chosen: Iterable[Set], only: list[str] | None, base: dict[str, Any], budget: Budget, seeds: int, games: str) -> list[Run]:
+def narrowed(chosen: dict[str, Set], only: list[str]) -> dict[str, Set]:
+    """The sets with these configurations alone, without those that have none of them. Raises AblationError for a name of none."""
+    names = dict.fromkeys(each.name for one in chosen.values() for each in one.configurations)
+    if unknown := sorted(set(only) - set(names)):
+        raise AblationError(f"there is no configuration {unknown[0]} in what was chosen: there are {', '.join(names)}")
+    some = {
+        name: dataclasses.replace(one, configurations=tuple(each for each in one.configurations if each.name in only))
+        for name, one in chosen.items()
+    }
+    return {name: one for name, one in some.items() if one.configurations}
+
+
+def plan(chosen: Iterable[Set], base: dict[str, Any], budget: Budget, seeds: int, games: str) -> list[Run]:
     """The runs of some sets, every configuration once; the first seed of all before the second of any. Raises AblationError."""
     wanted: dict[str, tuple[Configuration, dict[str, None]]] = {}
     for one in chosen:
@@ -587,10 +600,6 @@ def plan(chosen: Iterable[Set], only: list[str] | None, base: dict[str, Any], bu
             if before[0].settings() != each.settings():
                 raise AblationError(f"two different configurations are named {each.name}")
             before[1].update(dict.fromkeys(one.tests))
-    if only:
-        if unknown := sorted(set(only) - set(wanted)):
-            raise AblationError(f"there is no configuration {unknown[0]} in what was chosen: there are {', '.join(wanted)}")
-        wanted = {name: wanted[name] for name in wanted if name in only}
     files = {file: PackedGames.open(file) for file in {each.design.games or games for each, _ in wanted.values()}}
     digests = {file: training.data_facts(file, packed, 0)["digest"] for file, packed in files.items()}
     runs: dict[str, Run] = {}
@@ -609,7 +618,7 @@ def plan(chosen: Iterable[Set], only: list[str] | None, base: dict[str, Any], bu
                 )
             arithmetic = multiply_adds(network, config.network().in_planes)
             config = dataclasses.replace(config, steps=budget.steps(config.batch_size, arithmetic))
-            if "validate_every" not in base:  # a curve of eight points
+            if "validate_every" not in base | each.options:  # a curve of eight points
                 config = dataclasses.replace(config, validate_every=max(1, config.steps // 8))
             count = sum(parameter.numel() for parameter in network.parameters())
             file = each.design.games or games
@@ -682,6 +691,12 @@ def test(asked: Asked, label: str, packed: PackedGames, positions: int) -> dict[
     asked.network.asked = None
     played = packed.moves[packed.move_start[answers.game] + answers.move_number - 1].astype(np.int64) & 1023
     return evaluation.figures(answers, CORNERS[label].numpy()[played])
+
+
+def in_corner(label: str, packed: PackedGames, positions: int) -> bool:
+    """Whether a move of the positions that ``test`` asks about is in a corner."""
+    asked = fixed(packed, "test", max_positions=positions, planes="stones1")
+    return any(bool(CORNERS[label][targets].any()) for _, targets, _ in asked)
 
 
 Case = tuple[Board, int]  # a position, and the point of its right move
@@ -860,6 +875,9 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
             raise AblationError(f"no game in {file} is in the {split} split, which gets 3 % of them: take some hundreds of games")
     if any(PAIRS in run.tests for run in runs) and not moved_stones(packed):
         raise AblationError("no game of the test split has a capture with a stone to move: more games are needed for the test `pairs`")
+    for label in CORNERS:
+        if any(label in run.tests for run in runs) and not in_corner(label, packed, test_positions):
+            raise AblationError(f"no move of the test is in the {label}: more --test-positions than {test_positions} are needed")
     workers.agree(0)  # all have read the lines before one writes
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)
@@ -1113,13 +1131,15 @@ def pooling_picture(rows: list[tuple[Configuration, list[dict[str, Any]]]], path
 def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
     """Draws the pictures into ``out``, renews the page between its markers, and returns all tables. Raises AblationError without lines.
 
-    Up to four figures make no picture: the table shows them as well.
+    A page is renewed as a whole, with built-in sets that were not asked for: what its tables have in common stands on it once. Up to four
+    figures make no picture: the table shows them as well.
     """
     lines = list(read_lines(out / LINES).values())
     if not lines:
         raise AblationError(f"{out / LINES} holds no run yet: run some configurations first")
+    named = [name for name, _ in re.findall(MARKED, read_page(page))] if page is not None else []
     texts: dict[str, str] = {}
-    for name, one in sets.items():
+    for name, one in (sets | {name: SETS[name] for name in named if name in SETS and name not in sets}).items():
         parts = pair(parts_of(one, lines))
         if not parts:
             continue
@@ -1137,22 +1157,39 @@ def report(sets: dict[str, Set], out: Path, page: Path | None) -> str:
                 blocks.append(image(one.title, path, page))
             shown = [(each, row) for each, row in part.rows if PAIRS in one.tests and PAIRS in row[0]["test"]]
             if shown and part in compared[-1:]:
-                pooling_picture(shown, out / "moved-stone.png")
-                blocks.append(image("One stone moves by one point: the answers before and after", out / "moved-stone.png", page))
+                path = out / f"{name}-moved-stone.png"
+                pooling_picture(shown, path)
+                blocks.append(image("One stone moves by one point: the answers before and after", path, page))
         texts[name] = "\n\n".join(blocks)
     if page is not None:
         renew(page, texts)
     elif not texts:
         raise AblationError(f"{out / LINES} holds no finished run of {', '.join(sets)}")
-    return "\n\n".join(f"## {sets[name].title} (`--set {name}`)\n\n{text}" for name, text in texts.items())
+    return "\n\n".join(f"## {sets[name].title} (`--set {name}`)\n\n{text}" for name, text in texts.items() if name in sets)
 
 
 def image(title: str, path: Path, page: Path | None) -> str:
-    return f"![{title}]({os.path.relpath(path, page.parent if page else path.parent)})"
+    link = Path(os.path.relpath(path, page.parent if page else path.parent)).as_posix()
+    return f"![{title}]({quote(link)})"
+
+
+MARKED = r"<!-- ablate: ([\w.-]+) -->\n((?s:.*?))<!-- end -->"
+
+
+def read_page(page: Path) -> str:
+    """Raises AblationError for one that cannot be read or has no place for a table."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AblationError(f"{page} cannot be read: {error.strerror}") from None
+    if not re.search(MARKED, text):
+        raise AblationError(f"{page} has no place for a table: a line <!-- ablate: NAME --> and, below it, <!-- end -->")
+    return text
 
 
 def renew(page: Path, texts: dict[str, str]) -> None:
-    """Writes each text between ``<!-- ablate: NAME -->`` and ``<!-- end -->`` of a page; sets without a line say how to measure them.
+    """Writes each text between ``<!-- ablate: NAME -->`` and ``<!-- end -->`` of a page; sets without a line say how to measure them, and a
+    file's configurations stay as they are where that file was not given.
 
     The budget and the test that come first stand on the page once: a table that does not tell its own has these.
     """
@@ -1160,9 +1197,11 @@ def renew(page: Path, texts: dict[str, str]) -> None:
 
     def replacement(match: re.Match[str]) -> str:
         name = match[1]
-        command = f"`python scripts/ablate.py games.gpk --out runs/ablate --set {name} --positions 60000`"
+        given = f"--set {name}" if name in SETS else f"--file {name}.json"
+        command = f"`python scripts/ablate.py games.gpk --out runs/ablate {given} --positions 60000`"
+        there = "" if name in SETS else match[2].strip()
         lines = []
-        for line in (texts.get(name) or f"Not yet measured: {command}").split("\n"):
+        for line in (texts.get(name) or there or f"Not yet measured: {command}").split("\n"):
             if line not in usual:
                 lines.append(line)
                 if line.startswith((BUDGET, TESTED)) and len(usual) < 2:
@@ -1170,14 +1209,7 @@ def renew(page: Path, texts: dict[str, str]) -> None:
         text = "\n".join(lines).strip()
         return f"<!-- ablate: {name} -->\n\n{text}\n\n<!-- end -->"
 
-    try:
-        before = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise AblationError(f"{page} cannot be read: {error.strerror}") from None
-    after, count = re.subn(r"<!-- ablate: ([\w.-]+) -->\n.*?<!-- end -->", replacement, before, flags=re.DOTALL)
-    if not count:
-        raise AblationError(f"{page} has no place for a table: a line <!-- ablate: NAME --> and, below it, <!-- end -->")
-    atomic.write(page, after.encode())
+    atomic.write(page, re.sub(MARKED, replacement, read_page(page)).encode())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1210,7 +1242,9 @@ def arguments() -> argparse.ArgumentParser:
     group.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each configuration (default: 1)")
     group.add_argument("--test-positions", type=int, default=20_000, metavar="N", help="of whole games of the test split (default: 20000)")
     group.add_argument("--report", action="store_true", help="tables and pictures of the lines in OUT, without training")
-    group.add_argument("--page", type=Path, metavar="FILE", help="with --report: writes the tables between this page's markers too")
+    group.add_argument(
+        "--page", type=Path, metavar="FILE", help="with --report: renews the tables between this page's markers, of all sets on it"
+    )
     group.add_argument("--list", action="store_true", help="shows the built-in sets, and what they would run")
     training.add_arguments(parser)
     for action in parser._actions:
@@ -1222,11 +1256,15 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def chosen_sets(args: argparse.Namespace) -> dict[str, Set]:
-    """The sets that the command names; all built-in ones where it names none."""
+    """The sets that the command names, with the configurations that it names; all built-in ones where it names none."""
     names = [name for given in args.set for name in GROUPS.get(given, (given,))]
     sets = {name: SETS[name] for name in names}
-    sets |= {path.stem: read_file(path) for path in args.file}
-    return sets or SETS
+    for path in args.file:
+        if path.stem in sets:
+            raise AblationError(f"{path}: another set is named {path.stem} too: name the file otherwise")
+        sets[path.stem] = read_file(path)
+    sets = sets or SETS
+    return narrowed(sets, args.only) if args.only else sets
 
 
 def main(arguments_: list[str] | None = None) -> int:
@@ -1266,7 +1304,7 @@ def run_command(args: argparse.Namespace) -> int:
         if value is not None and not least <= value < 1e15:  # also true for nan
             raise AblationError(f"--{name.replace('_', '-')} is {value}, expected {least:g} or more")
     base = {entry.name: getattr(args, entry.name) for entry in dataclasses.fields(TrainingConfig) if hasattr(args, entry.name)}
-    runs = plan(sets.values(), args.only, base, Budget(args.positions, args.tera_multiply_adds), args.seeds, args.games)
+    runs = plan(sets.values(), base, Budget(args.positions, args.tera_multiply_adds), args.seeds, args.games)
     with Workers.start(TrainingConfig(**base).device) as workers:
         return run_all(runs, out, args.games, args.test_positions, workers)
 

@@ -78,7 +78,9 @@ def some_planes(count: int = 2, planes: int = 4) -> torch.Tensor:
 # Runs
 
 
-def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_positions_and_nothing_twice(
+    packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     chosen = own(
         tmp_path / "own.json",
@@ -91,11 +93,20 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     assert run(*command) == 0
     written = (out / ablate.LINES).read_bytes()
     assert list(lines(out)) == ["plain", "torus", "small-batch", "dense"]
+    said = capsys.readouterr().err
+    assert re.search(r"^--- 3 of 4: small-batch, seed 1; [\d,]+ weights, [\d,]+ multiply-adds a position, 12 steps$", said, re.MULTILINE)
+    assert said.endswith(f"all 4 runs are done; python scripts/ablate.py --out {out} --report shows them\n")
+    digest = training.data_facts(packed_file, PackedGames.open(packed_file), 0)["digest"]
     for line in lines(out).values():
         (folder,) = out.glob(f"{line['name']}-seed1-*")
         assert metrics.read(folder)[-1]["positions"] == line["positions"] == 96
         assert line["test"]["1"]["positions"] == 48
+        measured = [record for record in metrics.read(folder) if record["kind"] == "validation"]
+        assert line["curve"] == [[record["positions"], record["top1"], record["loss"]] for record in measured]
         assert line["curve"][-1][0] == 96
+        assert line["base"] == {"filters": 6, "layers": 3, "batch_size": 16, "validation_positions": 32}
+        assert line["games"] == {"file": packed_file.name, "games": len(PackedGames.open(packed_file)), "digest": digest}
+        assert line["minutes"] == round(training.load_checkpoint(folder / training.CHECKPOINT).counters.elapsed / 60, 1)
         # A subclass computes something else than weights can describe: only the network that they describe is saved as weights.
         assert (folder / training.WEIGHTS).exists() == (line["name"] in ("plain", "small-batch"))
     assert weights.load(next(out.glob("plain-*")) / training.WEIGHTS)[1]["positions"] == 96
@@ -105,18 +116,42 @@ def test_equal_positions_and_nothing_twice(packed_file: Path, tmp_path: Path, mo
     assert (out / ablate.LINES).read_bytes() == written
 
 
+def test_what_is_planned(packed_file: Path) -> None:
+    """The first seed of all before the second of any; a configuration's own options before the command's; a curve of eight points where
+    neither tells; and two names for one thing are one run with the tests of both."""
+    c = ablate.configuration
+    one = ablate.Set("one", (c("a", filters=4), c("b", batch_size=64, validate_every=3)))
+    two = ablate.Set("two", (c("a", filters=4), c("c", filters=4)), ("8",))
+    base = {"filters": 8, "layers": 2, "planes": "alphago4"}
+    found = [
+        (run.configuration.name, run.config.seed, run.config.filters, run.config.steps, run.config.validate_every, run.tests)
+        for run in ablate.plan([one, two], base, ablate.Budget(positions=160 * 128), 2, str(packed_file))
+    ]
+    assert found == [
+        (name, seed, *rest)
+        for seed in (1, 2)
+        for name, *rest in (("a", 4, 160, 20, ("1", "8")), ("b", 8, 320, 3, ("1",)))
+    ]  # fmt: skip
+    (run,) = ablate.plan([ablate.Set("d", (c("d"),))], base | {"validate_every": 7}, ablate.Budget(positions=20480), 1, str(packed_file))
+    assert run.config.validate_every == 7
+    with pytest.raises(ablate.AblationError, match=r"two different configurations are named a$"):
+        ablate.plan([one, ablate.Set("other", (c("a", filters=6),))], base, ablate.Budget(positions=512), 1, str(packed_file))
+
+
 @pytest.mark.parametrize("key", ["878b0566", "8d06fe10", "1572c354"])  # filters, layers, a part of the games
 def test_published_runs_are_known_whatever_options_came_later(packed_file: Path, key: str) -> None:
     published = (ROOT / "docs" / "ablations" / "runs.jsonl").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in map(json.loads, published) if line["key"] == key]
-    (one,) = ablate.plan(ablate.SETS.values(), [line["name"]], line["base"], ablate.Budget(**line["budget"]), 1, str(packed_file))
+    chosen = ablate.narrowed(ablate.SETS, [line["name"]]).values()
+    (one,) = ablate.plan(chosen, line["base"], ablate.Budget(**line["budget"]), 1, str(packed_file))
     assert replace(one, digest=line["games"]["digest"]).key == key
 
 
 def test_runs_with_a_teacher_are_known_whatever_options_came_later(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the key that they had when there was no --teacher-uses yet."""
     monkeypatch.setattr(training, "teacher_facts", lambda config: {"teacher_digest": "of that file"})
-    (one,) = ablate.plan(ablate.SETS.values(), ["w32"], {"teacher": "fast"}, ablate.Budget(positions=10**6), 1, str(packed_file))
+    chosen = ablate.narrowed(ablate.SETS, ["w32"]).values()
+    (one,) = ablate.plan(chosen, {"teacher": "fast"}, ablate.Budget(positions=10**6), 1, str(packed_file))
     one = replace(one, digest="of those games")
     assert one.key == "1d3a51f4"
     assert replace(one, config=replace(one.config, teacher_uses=2)).key != one.key
@@ -133,8 +168,9 @@ def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: 
     def look(config: TrainingConfig, folder: Path, batches: Batches, validation: Any, *rest: Any, **options: Any) -> int:
         name = folder.name.partition("-")[0]
         learned.append(name)
-        games, plies, _ = (np.concatenate(column).tolist() for column in zip(*map(batches.draw, range(10)), strict=True))
+        games, plies, symmetries = (np.concatenate(column).tolist() for column in zip(*map(batches.draw, range(10)), strict=True))
         assert set(games) <= splits["train"]
+        assert set(symmetries) == ({0} if name == "half" else set(range(8)))
         if name == "half":
             assert 0.35 < len(batches.games) / len(splits["train"]) < 0.65
             records = {game: packed.record(game) for game in games}
@@ -157,7 +193,7 @@ def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: 
 
     monkeypatch.setattr(training, "train", look)
     monkeypatch.setattr(ablate.evaluation, "answer", answer)
-    half = {"name": "half", "planes": "alphago4", "fraction": 0.5, "moves_of": "winner", "ema": 0.5}
+    half = {"name": "half", "planes": "alphago4", "fraction": 0.5, "moves_of": "winner", "augment": False, "ema": 0.5}
     corner = {"name": "corner", "planes": "alphago4", "corners": True, "tests": [ablate.LEARNED]}
     files = [word for one in (half, corner) for word in ("--file", own(tmp_path / f"{one['name']}.json", one))]
     assert run(packed_file, "--out", tmp_path / "out", *files, "--positions", "64") == 0
@@ -205,6 +241,13 @@ def test_games_that_cannot_be_tested_on_are_told_before_training(tmp_path: Path,
     games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], few, chosen=games.Filter(min_moves=230))
     assert run(few, "--out", tmp_path / "out", "--set", "pooling", "--positions", "32") == 2
     assert "no game in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corner_without_a_move_is_told_before_training(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = (packed_file, "--out", tmp_path / "out", "--set", "corner", "--positions", "32", *TINY.split(), "--test-positions", "1")
+    assert ablate.main([*map(str, command)]) == 2
+    assert "no move of the test is in the learned corner: more --test-positions than 1 are needed" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -314,12 +357,16 @@ def test_a_run_that_diverges_is_a_line_too(packed_file: Path, tmp_path: Path, ca
         ("[]", "does not hold a list"),
         ('[{"name": "a b"}]', "'a b'"),
         ('[{"name": "a", "filtres": 3}]', "no setting 'filtres'"),
+        ('[{"name": "a", "steps": 30}]', "no setting 'steps'"),
+        ('[{"name": "a", "seed": 3}]', "no setting 'seed'"),
+        ('[{"name": "a", "max_minutes": 3}]', "no setting 'max_minutes'"),
         ('[{"name": "a", "filters": "many"}]', "filters is 'many', expected int"),
         ('[{"name": "a", "filters": 0}]', "filters is 0"),
         ('[{"name": "a", "first_kernel": 4}]', "first_kernel is 4"),
         ('[{"name": "a", "pool_after": 1, "restore_after": 2}]', "plain network"),
         ('[{"name": "a", "dense": 1, "first_kernel": 3, "extra_plane": "line"}]', "has no first_kernel and no extra_plane"),
         ('[{"name": "a", "corners": true}]', "makes no sense for corners"),
+        ('[{"name": "a", "tests": ["fourth corner"]}]', "the test 'fourth corner' needs corners"),
         ('[{"name": "a", "tests": ["9"]}]', "['9']"),
         ('[{"name": "a"}, {"name": "a"}]', "one name, a"),
         ('[{"name": "a", "games": "nowhere.gpk"}]', "nowhere.gpk cannot be read"),
@@ -342,6 +389,8 @@ def test_bad_configurations(text: str | None, said: str, packed_file: Path, tmp_
         (["--set", "bias"], "one budget"),
         (["--set", "bias", "--positions", "5", "--tera-multiply-adds", "1"], "one budget"),
         (["--set", "bias", "--positions", "0"], "--positions is 0"),
+        (["--set", "bias", "--positions", "1000000000000000"], "--positions is 1000000000000000"),
+        (["--set", "bias", "--tera-multiply-adds", "nan"], "--tera-multiply-adds is nan"),
         (["--positions", "5"], "--set or --file"),
         (["--set", "bias", "--positions", "5", "--only", "residual"], "no configuration residual"),
         (["--report"], "holds no run"),
@@ -355,13 +404,31 @@ def test_bad_commands(options: list[str], said: str, packed_file: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_which_sets_are_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All built-in ones where none is named; of two files of one name neither is taken for the other."""
+
+    def chosen(*words: str | Path) -> dict[str, list[str]]:
+        sets = ablate.chosen_sets(ablate.arguments().parse_args([*map(str, words)]))
+        return {name: [each.name for each in one.configurations] for name, one in sets.items()}
+
+    first, second = (own(tmp_path / folder / "kernel.json", {"name": folder}) for folder in ("a", "b") if not (tmp_path / folder).mkdir())
+    assert list(chosen()) == list(ablate.SETS)
+    assert chosen("--set", "paper", "--file", first) == chosen("--set", "paper") | {"kernel": ["a"]}
+    assert list(chosen("--set", "paper")) == list(ablate.GROUPS["paper"])
+    assert chosen("--set", "paper", "--set", "bias", "--only", "one-bias", "k64") == {"filters": ["k64"], "bias": ["one-bias"]}
+    for words in (["--set", "kernel"], ["--file", str(second)]):
+        assert ablate.main([*words, "--file", str(first), "--list"]) == 2
+        assert f"{first}: another set is named kernel too" in capsys.readouterr().err
+    assert ablate.arguments().parse_args([]).test_positions == 20_000
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Networks
 
 
 def test_every_built_in_configuration_can_be_built(packed_file: Path) -> None:
     base = {"filters": 4, "layers": 6}
-    runs = ablate.plan(ablate.SETS.values(), None, base, ablate.Budget(positions=512), 1, str(packed_file))
+    runs = ablate.plan(ablate.SETS.values(), base, ablate.Budget(positions=512), 1, str(packed_file))
     assert {run.config.steps * run.config.batch_size for run in runs} == {512}
     assert {name for names in ablate.GROUPS.values() for name in names} <= set(ablate.SETS)
 
@@ -494,18 +561,19 @@ def test_the_moves_of_one_player(packed_file: Path, whose: str) -> None:
     packed = PackedGames.open(packed_file)
     packed.facts, some = packed.facts.copy(), np.arange(len(packed)) % 3
     packed.facts["black_rank"], packed.facts["white_rank"] = np.choose(some, [25, 20, 0]), np.choose(some, [20, 25, 22])
+    packed.facts["winner"][some == 2] = games.UNKNOWN_WINNER
     source = ablate.OneSide(packed, batch_size=512, threads=1, moves_of=whose)
     try:
         planes, targets = source.make(1)
-        games, plies, symmetries = source.draw(1)
+        drawn, plies, symmetries = source.draw(1)
     finally:
         source.close()
-    assert len(targets) == len(games) == 512
+    assert len(targets) == len(drawn) == 512
     seen = set()
     for i in range(512):
-        record, ply = packed.record(int(games[i])), int(plies[i])
+        record, ply = packed.record(int(drawn[i])), int(plies[i])
         colour, point = record.moves[ply]
-        winner, stronger = {"B": 1, "W": -1}.get(record.result[:1], 0), (1, -1, 0)[int(games[i]) % 3]
+        winner, stronger = {"B": 1, "W": -1}.get(record.result[:1], 0), (1, -1, 0)[int(drawn[i]) % 3]
         wanted = winner if whose == "winner" else stronger
         assert wanted in (0, colour)
         seen.add((wanted, colour))
@@ -513,8 +581,7 @@ def test_the_moves_of_one_player(packed_file: Path, whose: str) -> None:
         if i % 32 == 0:
             turned = symmetry.apply(encode(record.position(ply + 1)), int(symmetries[i]))
             assert np.array_equal(planes[i].numpy(), turned)
-    assert {(1, 1), (-1, -1)} <= seen
-    assert whose == "winner" or {(0, 1), (0, -1)} <= seen
+    assert seen == {(1, 1), (-1, -1), (0, 1), (0, -1)}
 
 
 def test_nothing_is_learned_of_the_fourth_corner() -> None:
@@ -561,9 +628,9 @@ class Stubborn(Greedy):
 
 
 def test_the_stone_that_moves(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablate, "MOST_PAIRS", 12)
+    monkeypatch.setattr(ablate, "MOST_PAIRS", 10)  # the last game has two
     found = ablate.moved_stones(PackedGames.open(packed_file), "train")
-    assert len(found) == 12
+    assert len(found) == 10
     for (board, last), (other, old) in found:
         assert board.to_play == other.to_play
         assert abs(last - old) in (1, 19)
@@ -580,7 +647,7 @@ def test_the_stone_that_moves(packed_file: Path, monkeypatch: pytest.MonkeyPatch
         assert taken[0] == taken[1]
         assert len(taken[0]) >= 2
     greedy, stubborn = (ablate.pairs(one, found) for one in (Greedy(), Stubborn()))
-    assert greedy["pairs"] == 12
+    assert greedy["pairs"] == 10
     assert greedy["game"] == stubborn["game"] > 0.6  # elsewhere there may be more to take
     assert greedy["both"] > 0.6
     assert (stubborn["moved"], stubborn["both"]) == (0, 0)  # its first choice is occupied now
@@ -613,7 +680,7 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
         file.write('{"key": "cut o')
     ablate.write_line(tmp_path / ablate.LINES, line("kernel7", 1, 0.43, 0.012))
     page = tmp_path / "page.md"
-    page.write_text("# A page\n<!-- ablate: kernel -->\nold\n<!-- end -->\nbetween\n<!-- ablate: edge -->\n<!-- end -->\n")
+    page.write_text("# A page\n<!-- ablate: kernel -->\nold\n<!-- end -->\nbetween\n<!-- ablate: edge -->\nold\n<!-- end -->\n")
     text = ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
     first, second = text.split("Budget of each run: ")[1:]
     assert first.startswith(
@@ -761,6 +828,58 @@ def test_a_test_that_equal_arithmetic_lacks(tmp_path: Path) -> None:
     assert "| 40.0 ± 1.0 | not measured | 70.0 | 2.500 | not measured | 2.0 |" in text
     with pytest.raises(ablate.AblationError, match=r"runs.jsonl holds no finished run of edge$"):
         ablate.report({"edge": ablate.SETS["edge"]}, tmp_path, None)
+
+
+def test_which_pictures_are_drawn_and_where_the_page_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest budget's has the plain name; the stone that moves is that of the largest budget alone, a picture for each set."""
+    drawn: list[tuple[str, int]] = []
+    stones: list[tuple[str, int]] = []
+    monkeypatch.setattr(ablate, "picture", lambda _, part, path: drawn.append((path.name, part.budget["positions"])))
+    monkeypatch.setattr(ablate, "pooling_picture", lambda rows, path: stones.append((path.name, rows[0][1][0]["budget"]["positions"])))
+    out, page = tmp_path / "my runs", tmp_path / "docs" / "page.md"
+    out.mkdir()
+    page.parent.mkdir()
+    page.write_text("<!-- ablate: kernel -->\n<!-- end -->\n<!-- ablate: other -->\n<!-- end -->\n")
+    for positions in (10**6, 60000, 2 * 10**6):
+        for name in ("kernel3", "kernel5", "kernel7")[: 1 if positions > 10**6 else 3]:
+            one = line(name, 1, 0.4, 0.01, budget={"positions": positions})
+            one["test"] |= {"8": one["test"]["1"], ablate.PAIRS: {"game": 0.5, "moved": 0.4, "both": 0.3}}
+            ablate.write_line(out / ablate.LINES, one)
+    kernel = replace(ablate.SETS["kernel"], tests=("1", "8", ablate.PAIRS))
+    text = ablate.report({"kernel": kernel, "other": kernel}, out, page)
+    assert drawn == [(f"{name}{end}.png", positions) for name in ("kernel", "other") for end, positions in (("-1", 60000), ("", 10**6))]
+    assert stones == [("kernel-moved-stone.png", 10**6), ("other-moved-stone.png", 10**6)]
+    links = ["kernel-1", "kernel", "kernel-moved-stone", "other-1", "other", "other-moved-stone"]
+    assert re.findall(r"\]\((.*)\)", page.read_text()) == [f"../my%20runs/{name}.png" for name in links]
+    parts = text.split("Budget of each run: ")[1:4]
+    assert [re.findall(r"([\w-]+)\.png", part) for part in parts] == [["kernel-1"], ["kernel", "kernel-moved-stone"], []]
+    assert re.findall(r"\]\((.*)\)", ablate.report({"kernel": kernel}, out, None)) == [f"{name}.png" for name in links[:3]]
+
+
+def test_a_report_of_some_sets_leaves_the_others_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the configurations of a file that was not given; ``--only`` shows these configurations alone."""
+    for name in ("kernel3", "kernel5", "kernel7"):
+        ablate.write_line(tmp_path / ablate.LINES, line(name, 1, 0.4, 0.01))
+    page = tmp_path / "page.md"
+    file = own(tmp_path / "mine.json", *({"name": f"own{n}", "kind": "alphago", "first_kernel": n} for n in (3, 7)))
+    page.write_text("".join(f"<!-- ablate: {name} -->\n<!-- end -->\n" for name in ("mine", "kernel", "edge", "theirs")))
+    command = ["--out", str(tmp_path), "--report"]
+    assert ablate.main([*command, "--page", str(page), "--file", str(file)]) == 0
+    written, printed = page.read_text(), capsys.readouterr().out
+    assert "| own3 | " in written
+    assert "| 3×3 first | " in written
+    assert written.count("Budget of each run") == 1
+    assert re.findall(r"Not yet measured: .* (--\w+ \S+) ", written) == ["--set edge", "--file theirs.json"]
+    assert "| own3 | " in printed
+    assert "3×3 first" not in printed
+    for more in ([], ["--set", "kernel"], ["--set", "edge"]):
+        assert ablate.main([*command, "--page", str(page), *more]) == 0
+        assert page.read_text() == written
+    capsys.readouterr()
+    assert ablate.main([*command, "--set", "kernel", "--only", "kernel3", "kernel7"]) == 0
+    assert re.findall(r"^\| (\d×\d)", capsys.readouterr().out, re.MULTILINE) == ["3×3", "7×7"]
+    assert ablate.main([*command, "--only", "kernel8"]) == 2
+    assert "there is no configuration kernel8" in capsys.readouterr().err
 
 
 def test_the_heading_names_the_options_that_a_table_has_in_common(tmp_path: Path) -> None:
