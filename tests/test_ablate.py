@@ -19,12 +19,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from gopolicy import cli, games, metrics, symmetry, training, weights
-from gopolicy.batches import Batches
+from gopolicy import cli, evaluation, games, metrics, symmetry, training, weights
+from gopolicy.batches import Batches, fixed
 from gopolicy.board import Board
+from gopolicy.coords import BLACK, WHITE
+from gopolicy.evaluation import figures
 from gopolicy.features import encode
 from gopolicy.games import PackedGames
 from gopolicy.network import PolicyNetwork
+from gopolicy.sgf import GameRecord
 from gopolicy.training import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
@@ -251,6 +254,15 @@ def test_a_corner_without_a_move_is_told_before_training(packed_file: Path, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_stop_before_training_is_said(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablate, "run_all", stop)
+    assert run(packed_file, "--out", tmp_path / "out", "--set", "bias", "--positions", "32") == 128 + signal.SIGINT
+    assert "stopped; the same command goes on" in capsys.readouterr().err
+
+
 def test_another_teacher_is_another_run(packed_file: Path, tmp_path: Path) -> None:
     """Under the same name: what the first taught is not taken for what the second teaches."""
     out, teacher = tmp_path / "out", tmp_path / "teacher.safetensors"
@@ -472,6 +484,13 @@ def test_a_fully_connected_network_knows_no_neighbours() -> None:
     torch.testing.assert_close(dense(planes.flatten(2)[:, :, order].reshape(planes.shape)), before, atol=1e-4, rtol=1e-4)
 
 
+def test_a_fully_connected_network_begins_without_a_preference() -> None:
+    """So that its first loss is about ln 361, as that of the others."""
+    config = replace(CONFIG, filters=32)
+    for built in (ablate.Design(dense=2).network(config), ablate.Design(dense=1, dense_as="arithmetic").network(config)):
+        assert F.cross_entropy(built(some_planes(64)), torch.arange(64)).item() == pytest.approx(np.log(361), abs=0.1)
+
+
 def test_what_was_pooled_cannot_be_told_apart() -> None:
     pooled, planes = network(pool_after=2, restore_after=1024), some_planes()
     logits = pooled(planes)
@@ -584,6 +603,22 @@ def test_the_moves_of_one_player(packed_file: Path, whose: str) -> None:
     assert seen == {(1, 1), (-1, -1), (0, 1), (0, -1)}
 
 
+def test_positions_of_one_player_come_once_where_they_suffice(packed_file: Path) -> None:
+    """Of a player with a quarter of the moves some come twice in a batch, but none at two steps."""
+    packed = PackedGames.open(packed_file)
+    packed.facts["winner"], rare = BLACK, np.arange(len(packed.moves)) % 4 == 0
+    packed.moves = np.where(rare, packed.moves & 1023, packed.moves | games.WHITE_BIT)
+    source = ablate.OneSide(packed, batch_size=8, threads=1, moves_of="winner")
+    try:
+        steps = [list(zip(*(column.tolist() for column in source.draw(step)[:2]), strict=True)) for step in range(8)]
+    finally:
+        source.close()
+    assert {len(step) for step in steps} == {8}
+    assert all(rare[packed.move_start[game] + ply] for step in steps for game, ply in step)
+    assert min(len(set(step)) for step in steps) < 8
+    assert sum(len(set(step)) for step in steps) == len({position for step in steps for position in step})
+
+
 def test_nothing_is_learned_of_the_fourth_corner() -> None:
     built = network(corners=True)
     built.train()
@@ -594,6 +629,28 @@ def test_nothing_is_learned_of_the_fourth_corner() -> None:
     assert torch.equal(built(some_planes()), built.network(some_planes()))
     built.asked = ablate.CORNERS[ablate.FOURTH]
     assert ablate.CORNERS[ablate.FOURTH][built(some_planes()).argmax(1)].all()
+
+
+def test_a_test_asks_what_it_says(packed_file: Path) -> None:
+    """So many views of the board; or the moves in a corner alone, among its points alone."""
+    packed = PackedGames.open(packed_file)
+    plain, corners = (ablate.Asked(network(corners=corner), "alphago4", torch.device("cpu")) for corner in (False, True))
+    eight = ablate.test(plain, "8", packed, 100)
+    assert eight == figures(evaluation.answer(plain, packed, "test", symmetries=8, max_positions=100))
+    assert eight["cross_entropy"] != ablate.test(plain, "1", packed, 100)["cross_entropy"]
+    asked = list(fixed(packed, "test", max_positions=300, planes="alphago4"))
+    planes, targets = (torch.cat([part[i] for part in asked]) for i in (0, 1))
+    for label in (ablate.LEARNED, ablate.FOURTH):
+        found, mask = ablate.test(corners, label, packed, 300), ablate.CORNERS[label]
+        keep = mask[targets]
+        with torch.inference_mode():
+            logits = plain.network(planes[keep].float())[:, mask]
+        place = mask.cumsum(0)[targets[keep]] - 1
+        assert 20 < found["positions"] == keep.sum()
+        assert found["cross_entropy"] == pytest.approx(F.cross_entropy(logits, place).item(), abs=1e-4)
+        assert found["top1"] == pytest.approx((logits.argmax(1) == place).float().mean().item(), abs=1e-4)
+        assert corners.network.asked is None
+    assert ablate.in_corner(ablate.FOURTH, packed, 300)
 
 
 def test_fewer_games(packed_file: Path) -> None:
@@ -652,6 +709,55 @@ def test_the_stone_that_moves(packed_file: Path, monkeypatch: pytest.MonkeyPatch
     assert greedy["both"] > 0.6
     assert (stubborn["moved"], stubborn["both"]) == (0, 0)  # its first choice is occupied now
     assert [len(one["likely"]) for one in greedy["shown"]] == [24, 24]
+
+
+def test_a_stone_does_not_move_around_the_board() -> None:
+    """From the end of a row to the start of the next, the last two liberties of a chain between them."""
+    chain = [(WHITE, 9 * 19 + column) for column in range(1, 19)]
+    around = [(BLACK, 8 * 19 + column) for column in range(1, 18)] + [(BLACK, 10 * 19 + column) for column in range(1, 19)]
+    one = GameRecord(size=19, setup=(*chain, *around), to_play=BLACK, moves=((BLACK, 9 * 19), (BLACK, 8 * 19 + 18)))
+    assert one.position(3).captures[BLACK] == 18
+    assert ablate.moved(one, 2) == []
+
+
+class Known:
+    """Answers as told: of each board the probabilities of its points."""
+
+    def __init__(self, told: list[tuple[Board, dict[int, float]]]) -> None:
+        self.told = {id(board): probs for board, probs in told}
+
+    def probabilities_batch(self, boards: list[Board]) -> list[Any]:
+        answers = np.full((len(boards), 19, 19), 1e-5)
+        for answer, board in zip(answers, boards, strict=True):
+            answer.flat[[*self.told[id(board)]]] = [*self.told[id(board)].values()]
+        return list(answers)
+
+
+def test_the_shares_of_many_pairs_and_the_pair_that_is_shown() -> None:
+    """The first whose stone moves within a square that pooling makes one point of, with another point empty there, not near the edge."""
+
+    def point(row: int, column: int) -> int:
+        return 19 * row + column
+
+    places = [((8, 9), (8, 10)), ((2, 10), (2, 11)), ((10, 10), (10, 11)), *[((12, 7), (13, 7))] * 67]
+    found, told = [], []
+    for i, places_ in enumerate(places):
+        a, b = (point(*place) for place in places_)
+        boards = []
+        for right, other, fine in ((a, b, i % 2 == 0), (b, a, i % 5 == 0)):
+            board = Board(19)
+            board.setup([other, point(3, 3), *([point(11, 10), point(11, 11)] if i == 2 else [])], [point(0, 18), point(12, 6)])
+            board.to_play = BLACK if right == a else WHITE
+            told.append((board, {right: 0.4 if fine else 0.2, 0: 0.3, 360: 0.1}))
+            boards.append((board, right))
+        found.append((boards[0], boards[1]))
+    told_ = ablate.pairs(Known(told), found)
+    assert {name: value for name, value in told_.items() if name != "shown"} == {"game": 0.5, "moved": 0.2, "both": 0.1, "pairs": 70}
+    for shown, right, other, colour in zip(told_["shown"], ("H7", "H6"), ("H6", "H7"), (BLACK, WHITE), strict=True):
+        assert list(shown["likely"].items())[:3] == [("A19", 0.3), (right, 0.2), ("T1", 0.1)]
+        assert shown | {"likely": len(shown["likely"])} == {
+            "black": ["D16", other], "white": ["T19", "G7"], "to_play": colour, "right": right, "likely": 24,
+        }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -828,6 +934,12 @@ def test_a_test_that_equal_arithmetic_lacks(tmp_path: Path) -> None:
     assert "| 40.0 ± 1.0 | not measured | 70.0 | 2.500 | not measured | 2.0 |" in text
     with pytest.raises(ablate.AblationError, match=r"runs.jsonl holds no finished run of edge$"):
         ablate.report({"edge": ablate.SETS["edge"]}, tmp_path, None)
+
+
+def test_what_a_finished_test_says() -> None:
+    stones = {"game": 0.75, "moved": 0.5, "both": 0.25, "pairs": 300, "shown": []}
+    assert ablate.in_words(ablate.PAIRS, stones) == "300 pairs: captures 75.0%, with the stone moved 50.0%, both 25.0%"
+    assert ablate.in_words("1", {"top1": 0.25, "top5": 0.5, "cross_entropy": 2.5}) == "top-1 25.00%, top-5 50.00%, cross-entropy 2.5000"
 
 
 def test_which_pictures_are_drawn_and_where_the_page_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
