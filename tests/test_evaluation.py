@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from dataclasses import replace
@@ -249,6 +250,17 @@ def test_pictures_of_known_answers(
     assert np.array_equal(np.asarray(board.stones()).reshape(361), stones)
 
 
+def test_a_picture_of_a_game_of_which_nothing_is_known(player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack([test_games.write(tmp_path / "in", [test_games.record(1, players=("", ""), date="")])], tmp_path / "g.gpk")
+    titles: list[str] = []
+    monkeypatch.setattr(draw, "board_picture", lambda *drawn: titles.append(drawn[3]))
+    one = np.ones(1, int)
+    evaluation.write_pictures(
+        Answers(0 * one, one, one, one * 3.0, one * 0.5, one), PackedGames.open(tmp_path / "g.gpk"), player, tmp_path, 1, 1
+    )
+    assert titles[0].endswith("; Black – White, no date")
+
+
 def test_names_below_a_picture_do_not_run_into_one_another(
     known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +394,46 @@ def test_a_number_of_positions_that_means_nothing_is_refused(games_file: Path, p
         evaluation.evaluate(player, PackedGames.open(games_file), "test", max_positions=positions)
     with pytest.raises(UsageError, match="the seed"):
         evaluation.evaluate(player, PackedGames.open(games_file), "test", seed=-1)
+
+
+def test_what_cannot_be_asked_is_said_before_anything_is_measured(
+    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.gpk").mkdir()
+    for words, status, said in (
+        ([games_file, "--symmetries", "9"], 2, "9"),
+        ([tmp_path / "nowhere.gpk"], 1, f"there is no {tmp_path / 'nowhere.gpk'}: name a packed set of games, or archives"),
+        ([tmp_path / "folder.gpk"], 1, "folder.gpk cannot be read: "),
+    ):
+        assert cli.main(["evaluate", "fast", *map(str, words)]) == status
+        printed = capsys.readouterr().err
+        assert said in printed
+        assert printed.count("\n") == 1
+
+
+def test_what_the_command_does_where_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And its progress, to as many positions as there are; no picture of a position where none is wanted."""
+    parser = argparse.ArgumentParser()
+    evaluation.add_arguments(parser)
+    args = parser.parse_args(["fast", "g.gpk"])
+    assert (args.symmetries, args.seed, args.wrong, args.max_positions, args.split, args.device) == (1, 1, 6, None, None, "auto")
+    weights.save(tmp_path / "w.safetensors", network(), {})
+    folder = test_games.write(tmp_path / "in", [test_games.record(1), test_games.record(2)])
+    command = [
+        "evaluate",
+        str(tmp_path / "w.safetensors"),
+        str(folder),
+        "--device",
+        "cpu",
+        "--pictures",
+        str(tmp_path / "p"),
+        "--wrong",
+        "0",
+    ]
+    for most, total in (("1000", 120), ("50", 50)):
+        assert cli.main([*command, "--max-positions", most]) == 0
+        assert f" {total}/{total} " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["accuracy.png"]
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(

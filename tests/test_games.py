@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from gopolicy import atomic, cli, games, symmetry
+from gopolicy.archives import Member
 from gopolicy.coords import BLACK, PASS, WHITE
 from gopolicy.errors import GamesError, UsageError, quoted
 from gopolicy.games import Filter, PackedGames, pack
@@ -96,6 +97,9 @@ def test_every_game_keeps_its_own_facts(tmp_path: Path) -> None:
             assert getattr(kept, fact) == getattr(one, fact), fact
     assert [packed.record(number).result for number in range(3)] == ["W+3.5", "", "0"]
     assert packed.summary()["servers"] == {"KGS": 1, "OGS": 1, "unknown": 1}
+    assert (packed.summary()["games"], packed.summary()["moves"]) == (3, 180)
+    with pytest.raises(GamesError, match=r"^'tset' is no split: there are train, validation, test and all$"):
+        packed.indices("tset")
     by_split = [packed.indices(split).tolist() for split in games.SPLITS]
     assert packed.summary()["splits"] == {split: len(found) for split, found in zip(games.SPLITS, by_split, strict=True)}
     assert by_split == [[i for i in range(3) if packed.facts["split"][i] == split] for split in range(3)]
@@ -136,6 +140,14 @@ def test_games_of_more_than_a_megabyte_stay_in_order(tmp_path: Path, processes: 
     assert pack([folder], tmp_path / "g.gpk", processes=processes).left_out == {}
     packed = PackedGames.open(tmp_path / "g.gpk")
     assert [packed.record(number).moves for number in range(len(packed))] == [record(seed).moves for seed in range(11)]
+
+
+def test_games_are_read_in_lists_of_a_megabyte_or_500(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for length, lists in ((600_000, [2, 2, 1]), (10, [5]), (0, [5])):
+        monkeypatch.setattr("gopolicy.archives.members", lambda _, n=length: (Member(str(i), b" " * n) for i in range(5)))
+        assert [len(chunk) for chunk in games._chunks([tmp_path], [])] == lists
+    monkeypatch.setattr("gopolicy.archives.members", lambda _: (Member(str(i), b"") for i in range(1001)))
+    assert [len(chunk) for chunk in games._chunks([tmp_path], [])] == [500, 500, 1]
 
 
 def test_about_two_bytes_a_move(tmp_path: Path) -> None:
@@ -292,6 +304,8 @@ def test_refused_games_are_counted_and_named_and_the_rest_is_kept(tmp_path: Path
     (sentence,) = (sentence for name, _, sentence in report.refused if Path(name).name == "occupied.sgf")
     assert "2" in sentence
     assert "occupied.sgf" not in sentence, "the name is told beside it"
+    about = PackedGames.open(tmp_path / "g.gpk").about
+    assert (about["read"], about["left_out"]) == (5, report.left_out)
     cut = pack([folder], tmp_path / "g.gpk", illegal="cut")
     assert cut.kept == 2
 
@@ -463,8 +477,11 @@ def test_a_file_that_is_no_packed_set_is_not_overwritten(tmp_path: Path) -> None
 def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "in", [record(1)])
     (tmp_path / "words.zip").write_text("no zip file")
-    assert cli.main(["pack", str(source), str(tmp_path / "words.zip"), "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
-    assert f"{tmp_path / 'words.zip'}: it " in capsys.readouterr().err
+    (tmp_path / "more.zip").write_text("no zip file")
+    both = [str(tmp_path / name) for name in ("words.zip", "more.zip")]
+    assert cli.main(["pack", str(source), *both, "--out", str(tmp_path / "g.gpk"), "--processes", "1"]) == 0
+    said = capsys.readouterr().err
+    assert all(f"{path}: it " in said for path in both)
     assert cli.main(["pack", str(tmp_path / "words.zip"), "--out", str(tmp_path / "h.gpk"), "--processes", "1"]) == 1
     assert f"{tmp_path / 'words.zip'}: it " in capsys.readouterr().err
     assert not (tmp_path / "h.gpk").exists()
@@ -475,6 +492,7 @@ def test_the_command_line_has_every_filter(tmp_path: Path) -> None:
     games.add_arguments(parser)
     start = ["in", "--out", "g.gpk"]
     assert games.filter_from(parser.parse_args(start)) == Filter()
+    assert parser.parse_args(start).processes == (os.cpu_count() or 1)
     words = "--size 9 --size 13 --min-moves 20 --max-moves 300 --min-rank 6d --max-handicap 2 --since 2016 --until 2017-03"
     more = "--exclude-player ^zen --only-player shusaku --only-player go.*seigen --keep-duplicates"
     assert games.filter_from(parser.parse_args([*start, *words.split(), *more.split()])) == Filter(
@@ -482,8 +500,10 @@ def test_the_command_line_has_every_filter(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_command_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Refused games on standard output, the numbers on standard error; one that is cut at its illegal move is kept."""
+    chunks = games._chunks
+    monkeypatch.setattr(games, "_chunks", lambda *arguments: ([member] for chunk in chunks(*arguments) for member in chunk))
     folder = write(tmp_path / "in", [record(1), record(1), record(1), record(2)])
     (folder / "occupied.sgf").write_text("(;SZ[19];B[aa];W[bb];B[aa])")
     command = ["pack", str(folder), "--out", str(tmp_path / "g.gpk"), "--processes", "1", "--min-moves", "2"]
@@ -496,7 +516,21 @@ def test_what_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[st
         rows = [line.split("\t") for line in told.out.splitlines()]
         assert [(row[0], Path(row[1]).name) for row in rows] == list(zip(refused, ("001.sgf", "002.sgf", "occupied.sgf"), strict=False))
         assert f"5 games read, {kept} kept ({moves} moves), {5 - kept} left out\n         2  duplicate\n" in told.err
-        assert f"g.gpk: {kept} games (" in told.err
+        assert not told.out.endswith("\t\n")
+        counts = [f"{len(PackedGames.open(tmp_path / 'g.gpk').indices(split))} {split}" for split in games.SPLITS]
+        assert f"g.gpk: {kept} games ({', '.join(counts)}), 0.0 MB\n" in told.err
+        assert re.search(rf"packing: 5 games .*{kept} kept", told.err)
+
+
+def test_a_game_of_a_collection_is_refused_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "two.sgf").write_text("(;SZ[19];B[aa])(;SZ[9];B[aa])")
+    report = pack([tmp_path / "two.sgf"], tmp_path / "g.gpk")
+    (one, other) = (game.name for game in read_collection((tmp_path / "two.sgf").read_bytes(), name=str(tmp_path / "two.sgf")))
+    assert one != other
+    assert report.refused == [(other, "another board size", "")]
+    with pytest.raises(SystemExit):
+        cli.main(["pack", "", "--out", str(tmp_path / "g.gpk")])
+    assert "'': expected the name of a file or folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
