@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 from tqdm import tqdm
 
@@ -41,22 +42,16 @@ def sgf_point(vertex: str) -> str:
     return "abcdefghijklmnopqrs"[column] + "abcdefghijklmnopqrs"[SIZE - int(vertex[1:])]
 
 
-def play_game(program: str, level: int, seed: int, running: set[Engine]) -> str:
-    """One game, as SGF; its engine is among those ``running`` meanwhile, so that another thread can end it."""
-    engine = Engine(gnugo(program, "--never-resign", level=level, seed=seed))
-    running.add(engine)
-    try:
-        engine.ask(f"boardsize {SIZE}")
-        engine.ask(f"komi {KOMI}")
-        moves: list[tuple[str, str]] = []
-        while len(moves) < LONGEST and [move for _, move in moves[-2:]] != ["PASS", "PASS"]:
-            colour = "BW"[len(moves) % 2]
-            moves.append((colour, engine.ask(f"genmove {colour.lower()}")))
-        score = engine.final_score()
-        name = f"GNU Go {engine.ask('version')} level {level}"
-    finally:
-        running.discard(engine)
-        engine.close()
+def play_game(engine: Engine, level: int, seed: int) -> str:
+    """One game, as SGF."""
+    engine.ask(f"boardsize {SIZE}")
+    engine.ask(f"komi {KOMI}")
+    moves: list[tuple[str, str]] = []
+    while len(moves) < LONGEST and [move for _, move in moves[-2:]] != ["PASS", "PASS"]:
+        colour = "BW"[len(moves) % 2]
+        moves.append((colour, engine.ask(f"genmove {colour.lower()}")))
+    score = engine.final_score()
+    name = f"GNU Go {engine.ask('version')} level {level}"
     head = f"(;FF[4]GM[1]CA[UTF-8]SZ[{SIZE}]KM[{KOMI}]RU[Chinese]PB[{name}]PW[{name}]RE[{score}]GC[seed {seed}]\n"
     body = "".join(f";{colour}[{sgf_point(vertex)}]" for colour, vertex in moves)
     return head + body + ")\n"
@@ -91,20 +86,27 @@ def main() -> int:
     work = args.out.with_name(f"{args.out.name}.level{args.level}.games")
     work.mkdir(parents=True, exist_ok=True)
     wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
-
-    running: set[Engine] = set()
+    engines: list[Engine] = []
+    stopped = Event()
 
     def make(seed: int) -> None:
-        atomic.write(wanted[seed], play_game(program, args.level, seed, running).encode())
+        engine = Engine(gnugo(program, "--never-resign", level=args.level, seed=seed))
+        engines.append(engine)
+        try:
+            if not stopped.is_set():  # else it came too late to be killed
+                atomic.write(wanted[seed], play_game(engine, args.level, seed).encode())
+        finally:
+            engine.close()
 
     missing = [seed for seed, path in wanted.items() if not path.exists()]
     with ThreadPoolExecutor(args.jobs) as pool:
         try:
             for done in tqdm(as_completed([pool.submit(make, seed) for seed in missing]), total=len(missing), unit="game"):
                 done.result()
-        except (KeyboardInterrupt, EngineError) as stop:
+        except (KeyboardInterrupt, EngineError, OSError) as stop:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for engine in list(running):
+            for engine in list(engines):  # which Ctrl-C does not reach: their games may last for minutes
                 engine.kill()
             print(f"{str(stop) or 'stopped'}; finished games are kept in {work}, the same command goes on", file=sys.stderr)
             return 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,10 +73,10 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
     made(monkeypatch, fake, tmp_path / "a.tar.gz", "--games", "3")
     play = make_games.play_game
 
-    def stopped(program: str, level: int, seed: int, running: set[make_games.Engine]) -> str:
+    def stopped(engine: make_games.Engine, level: int, seed: int) -> str:
         if seed == 3:
             raise make_games.EngineError("crash", "it ended")
-        return play(program, level, seed, running)
+        return play(engine, level, seed)
 
     monkeypatch.setattr(make_games, "play_game", stopped)
     monkeypatch.setattr(
@@ -87,49 +87,64 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
     assert f"it ended; finished games are kept in {work}" in capsys.readouterr().err
     kept = {path: path.stat().st_mtime_ns for path in work.glob("*.sgf")}
     assert sorted(path.name for path in kept) == ["0001.sgf", "0002.sgf"]
-    monkeypatch.setattr(make_games, "play_game", lambda *told: play(*told) if told[2] == 3 else pytest.fail("again"))
+    monkeypatch.setattr(
+        make_games, "play_game", lambda engine, level, seed: play(engine, level, seed) if seed == 3 else pytest.fail("again")
+    )
     made(monkeypatch, fake, tmp_path / "b.tar.gz", "--games", "3")
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
     assert (tmp_path / "a.tar.gz").read_bytes()[4:8] == bytes(4), "gzip's time of writing (RFC 1952)"
     assert not work.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-def test_ctrl_c_waits_for_no_game(tmp_path: Path) -> None:
-    """It reaches no engine by itself, and a move may take minutes."""
-    program = tmp_path / "gnugo"
-    program.write_text(
-        f"#!{sys.executable}\nimport os, pathlib, time\npathlib.Path(__file__).with_name(str(os.getpid())).touch()\ntime.sleep(99)"
+@pytest.mark.skipif(os.name != "posix", reason="a program that is a script")
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device", "0001.sgf")])
+def test_a_stop_does_not_wait_for_the_games_that_are_played(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop: BaseException
+) -> None:
+    """Ctrl-C does not reach the engines, and a game may last for minutes: here one that waits, while the second is about to begin."""
+    heard, killed, begun = tmp_path / "heard", threading.Event(), []
+    fake.write_text(
+        f"#!{sys.executable}\nimport sys, time\nline = sys.stdin.readline()\n"
+        f"open({str(heard)!r}, 'a').write(line)\ntime.sleep(0 if line == 'quit\\n' else 10)\n"
     )
-    program.chmod(0o755)
-    command = [sys.executable, str(DATA / "make_games.py"), "--gnugo", str(program), "--out", str(tmp_path / "a.tar.gz"), "--jobs", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while len(started := [path.name for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
-            assert process.poll() is None
-            time.sleep(0.05)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert time.monotonic() - began < 50
-    assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("stopped; finished games are kept in ")
-    assert all(not os.path.exists(f"/proc/{number}") for number in started)
+
+    class Noted(make_games.Engine):
+        def __init__(self, command: list[str]) -> None:
+            super().__init__(command)
+            begun.append(self)
+            if len(begun) == 2:
+                killed.wait(20)
+
+        def kill(self) -> None:
+            super().kill()
+            killed.set()
+
+    def as_completed(_: object) -> None:
+        while not heard.exists() or len(begun) < 2:
+            time.sleep(0.02)
+        raise stop
+
+    monkeypatch.setattr(make_games, "as_completed", as_completed)
+    monkeypatch.setattr(make_games, "Engine", Noted)
+    command = ["make_games.py", "--gnugo", str(fake), "--out", str(tmp_path / "a.tar.gz"), "--games", "3", "--jobs", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert make_games.main() == 1
+    said = capsys.readouterr().err
+    assert f"{str(stop) or 'stopped'}; finished games are kept in {tmp_path / 'a.tar.gz.level1.games'}, the same command goes on" in said
+    assert (len(begun), begun[0].process.returncode) == (2, -signal.SIGKILL)
+    assert heard.read_text().splitlines().count("boardsize 19") == 1
 
 
 def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(make_games.Engine):
-        def __init__(self, *_: object) -> None:
+        def __init__(self) -> None:
             self.asked = 0
 
         def ask(self, command: str, seconds: float | None = None) -> str:
             self.asked += command.startswith("genmove")
             return "0" if command == "final_score" else "PASS" if self.asked % 2 else "A1"
 
-        def close(self) -> None:
-            pass
-
-    monkeypatch.setattr(make_games, "Engine", Endless)
-    text = make_games.play_game("gnugo", 1, 1, set())
+    text = make_games.play_game(Endless(), 1, 1)
     assert text.count(";B[") + text.count(";W[") == 600
 
 
