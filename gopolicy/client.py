@@ -57,14 +57,13 @@ def setting_up(size: int, komi: float, stones: Iterable[tuple[int, int]] = ()) -
 
 class Engine:
     """A GTP engine, started by the words of its command line, and the conversation with it. What it writes on standard error goes to the
-    end of the file ``log``, or nowhere. Raises EngineError where it cannot be started.
+    end of the file ``log``, or nowhere. Raises EngineError where it cannot be started, and OSError where the log cannot be opened.
 
     ``ask`` and ``close`` are for one thread, ``kill`` for any. An engine that is late is killed with what it started, which ends every wait
     for it, but not with what has left for a session of its own.
     """
 
     def __init__(self, command: Sequence[str], log: Path | None = None) -> None:
-        self.late = False
         self._lock = threading.Lock()
         with contextlib.nullcontext(subprocess.DEVNULL) if log is None else log.open("ab") as errors:
             try:
@@ -121,6 +120,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _at_most(self, seconds: float | None) -> Iterator[None]:
+        self.late = False
         if seconds is None:
             yield
             return
@@ -152,16 +152,18 @@ class Engine:
             self.process.wait()
 
     def close(self) -> None:
-        """Lets it quit, and kills it if it does not."""
-        with self._at_most(QUIT_SECONDS):
-            with contextlib.suppress(OSError):
-                self._stdin.write(b"quit\n")
-            with contextlib.suppress(OSError):
-                self._stdin.close()
-            while self._stdout.read(1 << 16):
-                pass
-        self.kill()
-        self._stdout.close()
+        """Lets it quit, and kills it if it does not, or if Ctrl-C comes meanwhile."""
+        try:
+            with self._at_most(QUIT_SECONDS):
+                with contextlib.suppress(OSError):
+                    self._stdin.write(b"quit\n")
+                with contextlib.suppress(OSError):
+                    self._stdin.close()
+                while self._stdout.read(1 << 16):
+                    pass
+        finally:
+            self.kill()
+            self._stdout.close()
 
 
 def find_gnugo(name: str = "gnugo") -> str | None:

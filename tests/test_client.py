@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +29,14 @@ def no_time_to_quit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"), [(rb"= a b\n\n", "a b"), (rb"\n\n=  a\nb\n\n", "a\nb"), (rb"=\n\n", ""), (rb"= \xff\n\n", "\ufffd")]
+    ("answer", "told"),
+    [
+        (rb"= a b\n\n", "a b"),
+        (rb"=a\n\n", "a"),
+        (rb"\n\n=  a\nb\n\n", "a\nb"),
+        (rb"=\n\n", ""),
+        (rb"= \xff\n\n", "\ufffd"),
+    ],
 )
 def test_answers(answer: bytes, told: str, capfd: pytest.CaptureFixture[str]) -> None:
     engine = Engine([sys.executable, "-c", PROGRAM + "time.sleep(99)", repr(answer.decode("unicode_escape").encode("latin-1"))])
@@ -42,6 +51,12 @@ def test_answers(answer: bytes, told: str, capfd: pytest.CaptureFixture[str]) ->
     ("answer", "then", "kind", "said"),
     [
         (b"? no\n\n", "time.sleep(99)", "refused", "the engine answered '? no' to 'name'"),
+        (
+            b"? " + b"\n".join([b"x" * 40] * 4) + b"\n\n",
+            "time.sleep(99)",
+            "refused",
+            f"the engine answered '? {40 * 'x'}\\n{40 * 'x'}\\n{16 * 'x'}' to 'name'",
+        ),
         (b"hello\n", "time.sleep(99)", "garbage", "'hello' is no answer to 'name': one begins with = or ? and ends with an empty line"),
         (b"= " + b"x" * 50, "time.sleep(99)", "garbage", f"'= {48 * 'x'}' is no answer"),
         (b"= x" + b"\nx" * 5 + b"\n", "time.sleep(99)", "garbage", "'x' is no answer"),
@@ -73,6 +88,16 @@ def test_an_engine_that_has_gone_before_it_is_asked() -> None:
     engine.close()
 
 
+def test_an_engine_that_was_late_has_gone() -> None:
+    engine = Engine([sys.executable, "-S", "-c", "import time; time.sleep(99)"])
+    with pytest.raises(EngineError, match=r"^the engine gave no answer to 'one' within 0\.1 s"):
+        engine.ask("one", 0.1)
+    for seconds in (None, 50):
+        with pytest.raises(EngineError, match=r"^the engine ended with status -9 instead of answering 'two'"):
+            engine.ask("two", seconds)
+    engine.close()
+
+
 def test_an_engine_that_cannot_be_started(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^the engine cannot be started: No such file") as caught:
         Engine([str(tmp_path / "none")])
@@ -87,16 +112,31 @@ def test_what_it_writes_on_standard_error_is_added_to_the_log(tmp_path: Path) ->
     assert (tmp_path / "log").read_bytes() == b"before\nlog\n"
 
 
-@pytest.mark.parametrize("source", ["", "import os; os.close(1); "])
+@pytest.mark.parametrize("source", ["", "import os; os.close(1); ", "import os\nwhile True: os.write(1, b'x' * 99)\n"])
 def test_an_engine_that_does_not_quit_is_killed(source: str) -> None:
     engine = Engine([sys.executable, "-S", "-c", f"{source}import time; time.sleep(99)"])
     engine.close()
     assert engine.process.returncode == -signal.SIGKILL
 
 
+def test_ctrl_c_while_an_engine_is_closed_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one, of a user who does not want to wait for it; nobody would end an engine that hangs later."""
+    engine = Engine([sys.executable, "-S", "-c", "import time; time.sleep(99)"])
+
+    def pressed(_: int) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "_stdout", SimpleNamespace(read=pressed, close=engine.process.stdout.close))
+    with pytest.raises(KeyboardInterrupt):
+        engine.close()
+    assert engine.process.returncode == -signal.SIGKILL
+
+
 def test_an_engine_is_asked_to_quit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And may say what it likes before it does."""
     monkeypatch.setattr(client, "QUIT_SECONDS", 50)
-    engine = Engine([sys.executable, "-c", "import sys; sys.exit(7 if sys.stdin.readline() == 'quit\\n' else 1)"])
+    source = "import sys; line = sys.stdin.readline(); print('x' * 300_000, flush=True); sys.exit(7 if line == 'quit\\n' else 1)"
+    engine = Engine([sys.executable, "-c", source])
     engine.close()
     assert engine.process.returncode == 7
 
@@ -115,6 +155,26 @@ def test_what_is_a_score(score: str) -> None:
         engine.close()
 
 
+@pytest.mark.parametrize(("answer", "what"), [("= ", "final_score: one is as"), ("", "answer to 'final_score': one begins")])
+def test_of_long_nonsense_the_beginning_is_told(answer: str, what: str) -> None:
+    engine = Engine([sys.executable, "-c", PROGRAM + "sys.stdin.readline()", repr(f"{answer}{100 * 'x'}\n\n".encode())])
+    with pytest.raises(EngineError, match=f"^'x{{60}}' is no {what}"):
+        engine.final_score()
+    engine.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process with its group")
+def test_a_process_that_has_ended_is_not_killed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another's by then."""
+    killed, killpg = [], os.killpg
+    monkeypatch.setattr(os, "killpg", lambda *which: killed.append(which) or killpg(*which))
+    engine = Engine([sys.executable, "-S", "-c", "import time; time.sleep(99)"])
+    engine.kill()
+    engine.kill()
+    engine.close()
+    assert killed == [(engine.process.pid, signal.SIGKILL)]
+
+
 def test_commands_that_set_a_position_up() -> None:
     stones = [(BLACK, 0), (WHITE, 19 * 19 - 1), (BLACK, PASS)]
     assert setting_up(19, 6.5, stones) == ["boardsize 19", "clear_board", "komi 6.5", "play b A19", "play w T1", "play b pass"]
@@ -128,6 +188,12 @@ def test_gnu_go_is_found_by_its_name_or_path(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_gnugo("some gnugo") == find_gnugo(str(program)) == str(program)
     assert find_gnugo("no such program") is None
+    found: dict[str | None, str] = {None: "/mine/gnugo", "/usr/games": "/usr/games/gnugo"}
+    monkeypatch.setattr("shutil.which", lambda _, path=None: found.get(path))
+    assert find_gnugo() == "/mine/gnugo", "one of the user's own goes before that of Debian"
+    del found[None]
+    assert find_gnugo() == "/usr/games/gnugo"
+    assert gnugo("g") == ["g", "--mode", "gtp", "--level", "1", "--seed", "1", "--chinese-rules"]
     assert gnugo("g", "--x", level=3, seed=2) == ["g", "--mode", "gtp", "--level", "3", "--seed", "2", "--chinese-rules", "--x"]
 
 
