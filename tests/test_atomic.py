@@ -58,18 +58,32 @@ def test_where_no_file_can_be(tmp_path: Path) -> None:
 
 
 def test_bytes_are_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the name before it returns, where folders can be written out."""
+    """And the name before it returns, where folders can be written out; nothing stays open."""
     done: list[str] = []
+    files: list[int] = []
     fsync, replace = os.fsync, os.replace
 
     def noted(file: int) -> None:
         done.append("folder" if os.path.samestat(os.fstat(file), os.stat(tmp_path)) else f"{os.fstat(file).st_size} bytes")
+        files.append(file)
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(os, "replace", lambda a, b: done.append("name") or replace(a, b))
     atomic.write(tmp_path / "a", b"words")
     assert done == ["5 bytes", "name", *["folder"] * (os.name == "posix")]
+    for file in files:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(file)
+
+
+def test_an_error_without_a_number_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError("strange")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match=r"^strange$"):
+        atomic.write(tmp_path / "a", b"new")
 
 
 def test_a_file_beside_is_hidden_and_goes_unless_it_was_moved(tmp_path: Path) -> None:

@@ -160,6 +160,8 @@ def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     assert [game["moves"] for game in games] == [3] * 12, "each begins anew"
     assert run(["no-such-program"], "--log", str(tmp_path / "log")).returncode == 2
     assert len((tmp_path / "log").read_text().splitlines()) == 12, "another run's log stays where none begins"
+    nowhere = run(fake, "--log", str(tmp_path / "none" / "log"))
+    assert (nowhere.returncode, nowhere.stderr[:23]) == (2, "selfplay.py: [Errno 2] "), nowhere.stderr
     assert run([*fake, "A1", "A1"], "--games", "2").returncode == 1
     stopped = run([*fake, "A1", "stop"], "--games", "2")
     assert stopped.returncode == 2
