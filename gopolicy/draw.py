@@ -141,9 +141,8 @@ def _grid(board: Board, letters: dict[int, str], colour: bool, unicode: bool) ->
 
 
 def _side(board: Board, candidates: Sequence[Candidate], colour: bool, unicode: bool) -> list[str]:
-    stones = (_DISCS if unicode else _ASCII) if not colour else {BLACK: "black", WHITE: "white"}
     mover = colour_name(board.to_play).capitalize()
-    sign = "" if colour else f" ({stones[board.to_play]})"
+    sign = "" if colour else f" ({(_DISCS if unicode else _ASCII)[board.to_play]})"
     lines = [f"{mover}{sign} to play move {board.move_number + 1}"]
     if board.last_move is not None:
         lines.append(f"last move: {colour_name(board.moves[-1][0])} {point_to_gtp(board.last_move, board.size)}")

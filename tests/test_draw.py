@@ -95,8 +95,10 @@ def test_every_style_shows_the_same(size):
     assert all(line == line.rstrip() != "" for line in plain.split("\n"))
     discs = draw.board_text(board, candidates, colour=False, unicode=True)
     assert discs.translate(str.maketrans("●○·", "XO.")) == plain
+    assert "·" in discs
     for unicode, text in ((False, plain), (True, discs.replace("○", "●"))):  # the colour says which stone it is
         painted = draw.board_text(board, candidates, colour=True, unicode=unicode).split("\n")[: size + 2]
+        assert ANSI.sub("", painted[1]).endswith("   Black to play move 3")
         boards = [ANSI.sub("", line.split("\033[0m")[0]) for line in painted]
         assert {len(line) for line in boards} == {2 * size + 6}
         for line, expected in zip(boards, text.split("\n")[: size + 2], strict=True):
@@ -113,7 +115,7 @@ def test_more_candidates_than_letters():
     candidates = [Candidate(point_to_gtp(point, 9), 0.01) for point in range(30)]
     text = draw.board_text(Board(9), candidates, colour=False, unicode=False)
     assert sum(line.count("1.0 %") for line in text.split("\n")) == 30
-    assert len(re.findall(r"\ba  [A-Z]\d", text)) == 1
+    assert [len(re.findall(rf"\b{letter}  [A-Z]\d", text)) for letter in "az"] == [1, 1]
     assert " 9 a b c d e f g h i 9" in text
     assert " 7 s t u v w x y z . 7" in text
 
@@ -135,6 +137,8 @@ class Stream(io.StringIO):
     ("stream", "surroundings", "shown"),
     [
         (Stream("utf-8"), {}, (True, True)),
+        (Stream("utf-8-sig"), {}, (True, True)),
+        (None, {}, (False, False)),  # standard output of pythonw.exe
         (Stream("UTF-8"), {"LANG": "de_DE.UTF-8"}, (True, True)),
         (Stream("utf-8", terminal=False), {}, (False, False)),
         (Stream("cp1252"), {}, (True, False)),
@@ -153,6 +157,20 @@ def test_what_a_stream_shows(stream, surroundings, shown, monkeypatch):
     for name, value in surroundings.items():
         monkeypatch.setenv(name, value)
     assert draw.shows(stream) == shown
+
+
+def test_what_the_terminals_of_windows_show(monkeypatch):
+    """The old console, which sets neither variable, knows neither colours nor discs."""
+    shown = []
+    for surroundings in ({}, {"WT_SESSION": "1"}, {"TERM": "xterm"}, {"TERM": "dumb"}):
+        with monkeypatch.context() as windows:
+            for name in ("LC_ALL", "LC_CTYPE", "LANG", "NO_COLOR", "TERM", "WT_SESSION"):
+                windows.delenv(name, raising=False)
+            for name, value in surroundings.items():
+                windows.setenv(name, value)
+            windows.setattr("os.name", "nt")
+            shown.append(draw.shows(Stream("utf-8")))
+    assert shown == [(False, False), (True, True), (True, True), (False, True)]
 
 
 def test_what_is_piped_is_plain(capsys):
@@ -235,6 +253,14 @@ def test_numbers_of_a_picture():
     assert light["62"] > 2.4, "light on the red"
 
 
+def test_heat_of_other_numbers_than_probabilities():
+    """Playouts, for example."""
+    counts = np.zeros((9, 9))
+    counts[0, 0] = 40
+    (text,) = draw.board_figure(Board(9), counts).axes[0].texts
+    assert text.get_text() == "4000"
+
+
 def test_the_last_move_carries_a_ring_and_the_next_a_square():
     from matplotlib.patches import Circle, Rectangle
 
@@ -260,11 +286,12 @@ def test_a_picture_on_disk(tmp_path, monkeypatch):
     assert pixels.shape[0] > 300
     assert pixels.std() > 0.05
     assert (tmp_path / "no ending").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    draw.board_picture(Board(9), tmp_path / "a.svg")
+    for name in ("a.svg", "b.SVG"):
+        draw.board_picture(Board(9), tmp_path / name)
+        assert b"<svg" in (tmp_path / name).read_bytes()
     for name in ("Lee vs. Wang", "move57.v2", "a.PNG"):
         draw.board_picture(Board(9), tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
     figure, told = draw.board_figure(Board(2)), []
     monkeypatch.setattr(draw, "board_figure", lambda _, probs=None, title=None, played=None: told.append((probs, title, played)) or figure)
     draw.board_picture(Board(2), tmp_path / "a.png", [[0.5, 0.5], [0, 0]], "move 1", 3)
@@ -285,6 +312,8 @@ def test_a_title_is_shown_as_it_is_written(tmp_path, monkeypatch):
 def test_probabilities_of_another_board():
     with pytest.raises(GoPolicyError, match=r"shape \(9, 9\), expected \(19, 19\)"):
         draw.board_figure(Board(19), np.zeros((9, 9)))
+    with pytest.raises(GoPolicyError, match=r"shape \(81,\), expected \(9, 9\)"):
+        draw.board_figure(Board(9), np.zeros(81))
     with pytest.raises(GoPolicyError, match="probabilities are no numbers"):
         draw.board_figure(Board(19), "abc")
     with pytest.raises(GoPolicyError, match="999 is no point"):
