@@ -144,6 +144,7 @@ RULES = [
         },
     ),
     Diagram("a ko may not be retaken at once", "O", KO, {"illegal": "6", "capture size": {"6": 0}, "turns since": {"a": 1, "6": 0}}, "Xa"),
+    Diagram("a ko does not bind who took it", "X", KO, {"legal": "6", "capture size": {"6": 0}, "liberties after move": {"6": 3}}, "Xa"),
     Diagram("who took a ko may fill it", "X", KO, {"legal": "6", "capture size": {"6": 0}}, "Xa O-"),
     Diagram("a ko may be retaken after two passes", "O", KO, {"legal": "6", "capture size": {"6": 1}}, "Xa O- X-"),
     Diagram(
@@ -238,6 +239,32 @@ RULES = [
         UNDER_THE_STONES,
         {"capture size": {"1": 3, "2": 0}, "turns since": {"3": 1, "4": 2, "a": 3}},
         "Oa X4 O3",
+    ),
+    Diagram(
+        "four chains captured by one stone",
+        "X",
+        """
+        . . X . . . .
+        . X O X . . .
+        X O a O X . .
+        . X O X . . .
+        . . X . . . .
+        . . . . . . .
+        . . . . . . .
+        """,
+        {"capture size": {"a": 4}, "self-atari size": {"a": 0}, "liberties after move": {"a": 4}},
+    ),
+    Diagram(
+        "a chain that lies on two sides of the stone, another between them, is captured once",
+        "X",
+        """
+        O . X O O
+        O X O a O
+        O X X . X
+        X X . . O
+        . . . . X
+        """,
+        {"capture size": {"a": 4}, "self-atari size": {"a": 0}, "liberties after move": {"a": 4}},
     ),
     Diagram("suicide of two stones", "X", SUICIDE, {"illegal": "a", "capture size": {"a": 0}, "liberties after move": {"a": 0}}),
     Diagram(
@@ -534,6 +561,18 @@ LADDERS = [
     ),
     Diagram("the prey escapes by running and by capturing", "O", HUNTER_IN_ATARI, {"ladder escape": "bc"}, "Xa"),
     Diagram("one stone on the first line", "X", FIRST_LINE, {"ladder capture": "ab", "liberties": {"6": 2}}),
+    Diagram(  # white's b takes three stones, which it touches twice; only the one beside 6 becomes a liberty, and d takes 6
+        "the answer's capture opens one liberty, not two",
+        "X",
+        """
+        . . . O .
+        X X . . .
+        O . . X .
+        X b a X X
+        X X 6 d X
+        """,
+        {"liberties": {"6": 2}, "ladder capture": "a"},
+    ),
     Diagram("a ko forbids the prey's answer", "X", KO_FORBIDS, {"in ladder capture": "ab", "self-atari size": {"a": 1}}),
 ]
 
