@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 import torch
 
 from gopolicy import batches, symmetry
-from gopolicy.batches import PER_GAME, Batches, draw_samples, encode_samples, fixed, playable, shuffled_index
+from gopolicy.batches import LONGEST_GAME, PER_GAME, Batches, draw_samples, encode_samples, fixed, playable, shuffled_index
+from gopolicy.board import Board
 from gopolicy.coords import PASS
 from gopolicy.errors import GamesError, UsageError
 from gopolicy.features import PLANE_SETS, encode
-from gopolicy.games import Filter, PackedGames, pack
+from gopolicy.games import WHITE_BIT, Filter, PackedGames, pack
 from gopolicy.sgf import GameRecord, write_sgf
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
@@ -234,6 +236,61 @@ def test_moves_that_break_the_rules_are_refused(packed: PackedGames) -> None:
     zero = np.zeros(1, dtype=np.int64)
     with pytest.raises(GamesError, match="game 0"):
         encode_samples(broken, zero, zero + 5, zero, "alphago48")
+
+
+def by_hand(*games: tuple[list[int], list[int]]) -> Any:
+    """As much of a packed set as planes are made from: the codes of each game's setup and moves."""
+
+    def in_a_row(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(list(itertools.chain(*lists)), dtype=np.uint16), np.cumsum([0, *map(len, lists)], dtype=np.int64)
+
+    setup, setup_start = in_a_row([setup for setup, _ in games])
+    moves, move_start = in_a_row([moves for _, moves in games])
+    return SimpleNamespace(moves=moves, move_start=move_start, setup=setup, setup_start=setup_start)
+
+
+def test_stones_set_up_where_the_game_before_had_played() -> None:
+    """They are as old as any that are set up, whatever the game before left there."""
+    two = by_hand(([], [60, 100 | WHITE_BIT, 200, 300 | WHITE_BIT, 1]), ([60, 300 | WHITE_BIT], [100, 5 | WHITE_BIT]))
+    zeros = np.zeros(2, dtype=np.int64)
+    planes, targets = encode_samples(two, np.array([0, 1]), np.array([4, 1]), zeros, "alphago48")
+    board = Board(19)
+    board.setup(black=[60], white=[300])
+    board.play(100)
+    assert np.array_equal(planes[1].numpy(), encode(board))
+    assert targets.tolist() == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("setup", "moves"),
+    [
+        ([40, 40], []),  # set up twice
+        ([40, 40 | WHITE_BIT], []),
+        ([1022], []),  # no point of the board
+        ([], [1022]),
+        ([], [1 | WHITE_BIT, 19 | WHITE_BIT, 0]),  # a suicide
+        ([1, 19], [0 | WHITE_BIT]),
+    ],
+)
+def test_stones_that_cannot_lie_there_are_refused(setup: list[int], moves: list[int]) -> None:
+    broken = by_hand((setup, [*moves, 200]))  # the last move is asked for
+    game = np.zeros(1, dtype=np.int64)
+    with pytest.raises(GamesError, match="game 0"):
+        encode_samples(broken, game, game + len(moves), game, "alphago12")
+
+
+def test_of_long_games_some_positions_are_drawn(packed: PackedGames) -> None:
+    """With less room than a game has positions: nothing is written beyond it, and only so many are drawn."""
+    source = Batches(packed, batch_size=8)
+    memory = np.full(LONGEST_GAME, -1, dtype=np.int16)
+    games, plies, symmetries = np.empty((3, 100 * PER_GAME), dtype=np.int64)
+    draw_samples(
+        packed.moves, packed.move_start, source.games, source.counts, source._group_start, np.uint64(7), 0, memory[:20],
+        games, plies, symmetries,
+    )  # fmt: skip
+    assert (memory[:20] >= 0).all()
+    assert (memory[20:] == -1).all()
+    assert plies.max() < 25  # the first 20 stones, and passes between them
 
 
 def test_no_games_of_the_split(tmp_path: Path) -> None:
