@@ -8,13 +8,16 @@ import random
 import numpy as np
 import pytest
 
+from gopolicy import ladders
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_from_gtp
 from gopolicy.errors import GoPolicyError
-from gopolicy.features import PLANE_SETS, Workspace, encode
+from gopolicy.features import BLOCK, PLANE_SETS, Workspace, encode, expand, forget, write_codes
+from gopolicy.symmetry import tables
 from tests.diagrams import DIAGRAMS, EYES, LADDERS, REPEATING, RULES, Diagram, Placed
 from tests.reference import (
     LONGEST_LINE,
+    LONGEST_READING,
     PLANES,
     Ladders,
     ReferenceBoard,
@@ -189,11 +192,15 @@ def test_readings_that_repeat_are_given_up_at_the_same_bound(diagram: Diagram) -
             plain, board = ReferenceBoard(placed.size), Board(placed.size)
             for each in (plain, board):
                 each.setup(placed.black, placed.white)
-            ladders = Ladders(plain.position, BLACK)
-            bounds += ladders.deepest == LONGEST_LINE
-            difference = plane_difference(encode(board), reference_planes(plain, ladders))
+            read = Ladders(plain.position, BLACK)
+            bounds += read.deepest == LONGEST_LINE
+            difference = plane_difference(encode(board), reference_planes(plain, read))
             assert difference is None, f"{placed.name}: {difference}"
     assert bounds, "no reading met a bound: this position shows nothing"
+
+
+def test_the_bounds_are_those_of_the_page() -> None:
+    assert (LONGEST_LINE, LONGEST_READING) == (ladders.LONGEST_LINE, ladders.MOST_STONES) == (400, 10_000)
 
 
 # ---- the planes among themselves ------------------------------------------------------------------------------------
@@ -249,6 +256,20 @@ def test_what_every_position_has_in_common(size: int) -> None:
         assert np.array_equal(planes[46], board.sensible_mask())
         assert not (planes[44] & ~legal).any()
         assert not (planes[45] & ~board.sensible_mask()).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_planes_are_written_to_their_array_alone(size: int) -> None:
+    """Planes are written whole blocks at a time; what lies behind the last one may be another position of a batch."""
+    workspace, board = Workspace(), Board(size)
+    forget(workspace.tracker, board.state)
+    for chosen in PLANE_SETS.values():
+        end = chosen.planes * size**2
+        memory = np.full(end + 2 * BLOCK, 77, dtype=np.uint8)
+        write_codes(board.state, board.journal, workspace.reader, workspace.tracker, BLACK, chosen.planes)
+        expand(board.state, workspace.tracker, tables(size)[0], memory[:end])
+        assert (memory[:end] != 77).all(), chosen.name
+        assert (memory[end:] == 77).all(), chosen.name
 
 
 def test_encoding_leaves_the_board_as_it_was() -> None:
