@@ -14,6 +14,7 @@ import argparse
 import gzip
 import io
 import os
+import signal
 import sys
 import tarfile
 from collections.abc import Iterable
@@ -120,4 +121,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: no engine is left behind
     sys.exit(main())

@@ -20,7 +20,7 @@ from typing import Literal
 from gopolicy.coords import BLACK, point_to_gtp
 from gopolicy.errors import GoPolicyError
 
-Fault = Literal["crash", "time-out", "garbage", "illegal", "refused"]  # what an engine can do wrong; illegal are moves
+Fault = Literal["crash", "time-out", "garbage", "illegal", "refused"]  # what an engine can do wrong (illegal: a move)
 
 QUIT_SECONDS = 3.0  # for an engine to end by itself
 LONGEST_LINE = 1 << 20  # bytes of an answer's line

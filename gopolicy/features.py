@@ -374,7 +374,7 @@ def write_ladders(state: Any, journal: Any, reader: Any, tracker: Any, prey: Any
                 tracker.ladder_moves[side, prey, count] = move
                 count += 1
     else:
-        stop = prey_answers(state, journal, reader, prey, 0)
+        stop = prey_answers(state, reader, prey, 0)
         # The readings below use the same pool; the candidates wait in tracker.prey behind the preys.
         for k in range(stop):
             tracker.prey[CELLS - 1 - k] = reader.pool[k]

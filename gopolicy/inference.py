@@ -163,7 +163,7 @@ def _integers(conv: nn.Conv2d, step: float) -> _Operands:
     integers = (weight / steps[:, None, None, None]).round().to(torch.int8)
     around = ([1, 1], list(conv.padding), [1, 1], 1)
 
-    def lay_out(boards: int, size: int) -> Any:  # for outputs of 32 bits: torch knows no other; matrix registers may want another for 8
+    def lay_out(boards: int, size: int) -> Any:  # torch knows outputs of 32 bits alone; for those of 8 AMX may want others
         return torch.ops.onednn.qconv_prepack(integers, steps.float(), step, 0, *around, [boards, conv.in_channels, size, size])
 
     return _Operands(lay_out, steps.float(), torch.zeros(len(steps), dtype=torch.int64), conv.bias.detach(), *around)

@@ -28,11 +28,8 @@ from gopolicy.board import (
     Journal,
     State,
     clear_bit,
-    diagonal,
     has_bit,
     is_legal,
-    is_surrounded,
-    keep_true_eyes,
     neighbour,
     next_bit,
     play,
@@ -97,34 +94,6 @@ def begin(reader: Any) -> None:
         reader.suspected[w] = uint64(0)
 
 
-@compiled(types.boolean(State, Journal, Reader, int64, int64), inner=True, apart=True)
-def fills_true_eye(state: Any, journal: Any, reader: Any, cell: Any, colour: Any) -> Any:
-    if not is_surrounded(state, cell, colour):
-        return False
-    journal.eyes[0] = cell
-    count = 1
-    i = 0
-    while i < count:
-        for d in range(4):
-            q = diagonal(state, journal.eyes[i], d)
-            mark(state, reader, q)
-            if state.colour[q] == EMPTY:
-                mark_around(state, reader, q)
-                if is_surrounded(state, q, colour):
-                    known = False
-                    for k in range(count):
-                        known = known or journal.eyes[k] == q
-                    if not known:
-                        journal.eyes[count] = q
-                        count += 1
-        i += 1
-    count = keep_true_eyes(state, journal, colour, count)
-    for k in range(count):
-        if journal.eyes[k] == cell:
-            return True
-    return False
-
-
 @compiled(types.boolean(State, int64, int64), inner=True, inline=True)
 def would_capture(state: Any, cell: Any, colour: Any) -> Any:
     for d in range(4):
@@ -186,7 +155,7 @@ def hunt_fails_at_once(state: Any, reader: Any, prey: Any, move: Any, other: Any
     False also means "to be read".
     """
     colour = state.colour[prey]
-    if would_capture(state, move, -colour) or is_surrounded(state, other, colour):
+    if would_capture(state, move, -colour):
         return False
     return freedom(state, reader, prey, other, move) >= 3
 
@@ -224,8 +193,8 @@ def suspect_around(state: Any, reader: Any, chain: Any) -> None:
             break
 
 
-@compiled(int64(State, Journal, Reader, int64, int64), inner=True, apart=True)
-def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -> Any:
+@compiled(int64(State, Reader, int64, int64), inner=True, apart=True)
+def prey_answers(state: Any, reader: Any, prey: Any, start: Any) -> Any:
     """Writes the legal candidates of a prey in atari to the pool from ``start``; returns where they end.
 
     Captures of adjacent chains in atari come first, in the order of their points, then its liberty: a capture is what most often
@@ -252,7 +221,9 @@ def prey_answers(state: Any, journal: Any, reader: Any, prey: Any, start: Any) -
                         k -= 1
                     reader.pool[at] = move
                     stop += 1
-    if is_legal(state, liberty, colour) and not fills_true_eye(state, journal, reader, liberty, colour):
+    # It cannot fill a true eye: stones around one, of which one is the prey's, lie beside its diagonal points too. Of these an empty one
+    # would be a second liberty, and with one opponent's stone at most the others join all four into one chain: suicide.
+    if is_legal(state, liberty, colour):
         reader.pool[stop] = liberty
         stop += 1
     return stop
@@ -353,7 +324,7 @@ def is_captured(state: Any, journal: Any, reader: Any, prey: Any, move: Any, oth
         stop = start
         value = UNKNOWN
         if hunters:
-            stop = prey_answers(state, journal, reader, prey, start)
+            stop = prey_answers(state, reader, prey, start)
         else:
             head = state.head[prey]
             set_bit(reader.marks[:], state.stride, head)

@@ -105,7 +105,7 @@ def draw(folder: Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, format="png", dpi=110)
     atomic.write(folder / "curves.png", picture.getvalue())
 
 

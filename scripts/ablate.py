@@ -1260,7 +1260,7 @@ def chosen_sets(args: argparse.Namespace) -> dict[str, Set]:
     names = [name for given in args.set for name in GROUPS.get(given, (given,))]
     sets = {name: SETS[name] for name in names}
     for path in args.file:
-        if path.stem in sets:
+        if path.stem in sets or path.stem in SETS:
             raise AblationError(f"{path}: another set is named {path.stem} too: name the file otherwise")
         sets[path.stem] = read_file(path)
     sets = sets or SETS
@@ -1292,6 +1292,8 @@ def run_command(args: argparse.Namespace) -> int:
     if args.out is None:
         raise AblationError("--out is missing: the folder of the runs")
     out = Path(args.out)
+    if args.page and args.only:
+        raise AblationError("--page renews whole tables: give --only without it")
     if args.report:
         print(report(sets, out, args.page))
         return 0

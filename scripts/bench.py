@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -406,10 +407,10 @@ class Bench:
         for _ in range(3):
             began = time.perf_counter()
             player = engine(*(["--weights", self.args.weights] if self.args.weights else []))
-            for request, times in (("name", first), ("genmove b", move)):
-                player.ask(request)
-                times.append(time.perf_counter() - began)
-            player.close()
+            with closing(player):
+                for request, times in (("name", first), ("genmove b", move)):
+                    player.ask(request)
+                    times.append(time.perf_counter() - began)
         return {"name_seconds": round(statistics.median(first), 2), "genmove_seconds": round(statistics.median(move), 2)}
 
     def genmove(self) -> dict[str, Any]:
@@ -444,12 +445,12 @@ def engine(*options: str) -> Any:
 
 def game(player: Any, limit: int) -> list[float]:
     """Milliseconds of an engine's moves in a game against itself, the first left out, until two passes or so many moves; then it ends."""
-    times, moves = [], [player.ask("genmove b")]
-    while len(moves) < limit and moves[-2:] != ["pass", "pass"]:
-        began = time.perf_counter()
-        moves.append(player.ask(f"genmove {'bw'[len(moves) % 2]}"))
-        times.append(1000 * (time.perf_counter() - began))
-    player.close()
+    with closing(player):
+        times, moves = [], [player.ask("genmove b")]
+        while len(moves) < limit and moves[-2:] != ["pass", "pass"]:
+            began = time.perf_counter()
+            moves.append(player.ask(f"genmove {'bw'[len(moves) % 2]}"))
+            times.append(1000 * (time.perf_counter() - began))
     return times
 
 
@@ -511,6 +512,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: no engine is left behind
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:

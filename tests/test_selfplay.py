@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ def test_how_a_game_ends(fake: list[str], moves: list[str], end: str, count: int
     assert (game.end, game.moves) == (end, count)
     if sys.platform == "linux":
         assert game.memory == pytest.approx(int(resident[0]) / 1024, rel=0.03)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes as Linux shows them")
+def test_a_signal_to_end_leaves_no_engine_behind(tmp_path: Path) -> None:
+    """Not even one that hears nothing: Ctrl-C and the end of a terminal reach no engine by themselves."""
+    code = f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch(); time.sleep(99)"
+    command = [sys.executable, str(ROOT / "scripts" / "selfplay.py"), "--engine", shlex.join([sys.executable, "-c", code])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (begun := [int(path.name) for path in tmp_path.iterdir()]):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "selfplay: stopped" in err
+    assert not Path(f"/proc/{begun[0]}").exists()
 
 
 def test_what_sound_games_are(capsys: pytest.CaptureFixture[str]) -> None:
