@@ -198,7 +198,7 @@ def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: 
     monkeypatch.setattr(ablate.evaluation, "answer", answer)
     half = {"name": "half", "planes": "alphago4", "fraction": 0.5, "moves_of": "winner", "augment": False, "ema": 0.5}
     corner = {"name": "corner", "planes": "alphago4", "corners": True, "tests": [ablate.LEARNED]}
-    files = [word for one in (half, corner) for word in ("--file", own(tmp_path / f"{one['name']}.json", one))]
+    files = [word for one in (half, corner) for word in ("--file", own(tmp_path / f"own-{one['name']}.json", one))]
     assert run(packed_file, "--out", tmp_path / "out", *files, "--positions", "64") == 0
     assert learned == ["half", "corner"]
     (folder,) = (tmp_path / "out").glob("half-*")
@@ -405,6 +405,7 @@ def test_bad_configurations(text: str | None, said: str, packed_file: Path, tmp_
         (["--set", "bias", "--tera-multiply-adds", "nan"], "--tera-multiply-adds is nan"),
         (["--positions", "5"], "--set or --file"),
         (["--set", "bias", "--positions", "5", "--only", "residual"], "no configuration residual"),
+        (["--out", "x", "--report", "--page", "y", "--only", "one-bias"], "--page renews whole tables: give --only without it"),
         (["--report"], "holds no run"),
     ],
 )
@@ -423,14 +424,16 @@ def test_which_sets_are_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         sets = ablate.chosen_sets(ablate.arguments().parse_args([*map(str, words)]))
         return {name: [each.name for each in one.configurations] for name, one in sets.items()}
 
-    first, second = (own(tmp_path / folder / "kernel.json", {"name": folder}) for folder in ("a", "b") if not (tmp_path / folder).mkdir())
+    first, second = (own(tmp_path / folder / "mine.json", {"name": folder}) for folder in ("a", "b") if not (tmp_path / folder).mkdir())
     assert list(chosen()) == list(ablate.SETS)
-    assert chosen("--set", "paper", "--file", first) == chosen("--set", "paper") | {"kernel": ["a"]}
+    assert chosen("--set", "paper", "--file", first) == chosen("--set", "paper") | {"mine": ["a"]}
     assert list(chosen("--set", "paper")) == list(ablate.GROUPS["paper"])
     assert chosen("--set", "paper", "--set", "bias", "--only", "one-bias", "k64") == {"filters": ["k64"], "bias": ["one-bias"]}
-    for words in (["--set", "kernel"], ["--file", str(second)]):
-        assert ablate.main([*words, "--file", str(first), "--list"]) == 2
-        assert f"{first}: another set is named kernel too" in capsys.readouterr().err
+    assert ablate.main(["--file", str(second), "--file", str(first), "--list"]) == 2
+    assert f"{first}: another set is named mine too" in capsys.readouterr().err
+    built_in = own(tmp_path / "kernel.json", {"name": "a"})  # whether it is asked for or not: a page has a place for one
+    assert ablate.main(["--file", str(built_in), "--list"]) == 2
+    assert f"{built_in}: another set is named kernel too" in capsys.readouterr().err
     assert ablate.arguments().parse_args([]).test_positions == 20_000
 
 
