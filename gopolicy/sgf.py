@@ -79,9 +79,8 @@ class GameRecord:
     name: str = ""  # where it came from
 
     def _told(self) -> tuple[object, ...]:
-        return tuple(
-            None if value != value else value for value in map(self.__getattribute__, self.__slots__)
-        )  # nan is not equal to itself
+        facts = map(self.__getattribute__, self.__slots__)
+        return tuple(None if fact != fact else fact for fact in facts)  # nan is not equal to itself
 
     def __eq__(self, other: object) -> bool:
         return self._told() == other._told() if isinstance(other, GameRecord) else NotImplemented
