@@ -791,7 +791,7 @@ class _Moves(NamedTuple):
 def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
     """The record of a main line; raises SgfError for what cannot be read or what the rules forbid."""
     label = name or "this SGF"
-    facts: dict[bytes, bytes] = {}  # the first value of each property
+    facts: dict[bytes, bytes] = {}  # the first value of each property, of PL the last
     marks: list[bytes] = []
     sizes: set[bytes] = set()
     for node in game.nodes:
@@ -800,6 +800,8 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
                 facts.setdefault(ident, values[0][:MAX_FACT])
                 if ident in _MARKS:
                     marks += [value[:MAX_FACT] for value in values]
+                elif ident == b"PL":
+                    facts[ident] = values[0][:MAX_FACT]  # of several nodes the last one tells whose turn it is
                 elif ident == b"SZ":
                     sizes.update(value[:MAX_FACT].strip() for value in values)
     if game is NOT_SGF:

@@ -101,6 +101,8 @@ MOVES = [
     ("captured stones as AE", b"(;SZ[9];B[ab];W[aa];B[ba]AE[aa];W[ee])", "B:A8 W:A9 B:B9 W:E5"),
     ("PB and DT twice", b"(;SZ[9]PB[Ann]DT[2001]PB[Bea]DT[2002];B[cg];W[gc])", "B:C3 W:G7"),
     ("a property nobody knows", b"(;SZ[9]MULTIGOGM[1]JD[Koka 3-9-21];B[cg];W[gc])", "B:C3 W:G7"),
+    ("a property nobody knows with a point, in the root", b"(;SZ[9]XX[ee];B[cg];W[gc])", "B:C3 W:G7"),
+    ("a property nobody knows with a point, and the game goes on in turn", b"(;SZ[9];B[cg];XX[ee];W[gc])", "B:C3 W:G7"),
     ("a move in brackets that ends a comment", b"(;SZ[9];B[cg]C[see [B] W[dd]];W[gc])", "B:C3 W:G7"),
 ]
 
@@ -168,12 +170,14 @@ REFUSED = [
     ("stones set up later", b"(;SZ[9];B[aa];AB[bb];W[cc])", "late-setup", "B:A9"),
     ("stones taken off later", b"(;SZ[9];B[aa];W[cc];AE[cc];B[ee])", "late-setup", "B:A9 W:C7"),
     ("stones set up with a move", b"(;SZ[9];B[aa];W[cc]AB[ee][ef];B[gg])", "late-setup", "B:A9 W:C7"),
+    ("a rectangle of three corners", b"(;SZ[9]AB[aa:bb:cc];W[ee])", "bad-point", None),
     ("setup without liberties", b"(;SZ[9]AB[aa]AW[ab][ba];B[ee])", "bad-setup", None),
     ("one point in two colours", b"(;SZ[9]AB[aa]AW[aa];B[ee])", "bad-setup", None),
     ("HA without stones", b"(;SZ[19]HA[2];W[dd];B[pp])", "handicap-without-stones", None),
     ("HA without stones, black first", b"(;SZ[19]HA[2];B[dd];W[pp])", "handicap-without-stones", None),
     ("HA without stones, on KGS", b"(;SZ[19]HA[4]PC[The KGS Go Server];W[qf];B[pp])", "handicap-without-stones", None),
     ("HA with too few stones", b"(;SZ[19]HA[3]AB[pd][dp];W[dd];B[pp])", "handicap-without-stones", None),
+    ("HA, a stone and a pass", b"(;SZ[9]HA[2];B[cg];B[];W[ee])", "handicap-without-stones", None),
     ("HA without stones or moves", b"(;SZ[19]HA[2])", "handicap-without-stones", None),
     ("a variation before its main line", b"(;SZ[9];B[cg](;W[aa];B[bb]);W[gc];B[ee])", "malformed", None),
     ("moves after the last ')'", b"(;SZ[9];B[cg]);W[gc];B[ee])", "malformed", None),
@@ -205,6 +209,7 @@ def test_refusals(data: bytes, kind: str, cut: str | None) -> None:
 def test_a_game_without_sz_is_taken_for_19_lines_unless_it_plainly_is_not() -> None:
     corner = b"".join(b";B[%c%c]" % (97 + 2 * (i % 7), 97 + 2 * (i // 7)) for i in range(30))
     assert refusal(b"(;" + corner + b")") == "size"
+    assert refusal(b"(;" + corner + b";W[])") == "size"
     for more in (b"(;" + corner[:-6] + b")", b"(;" + corner + b";W[na])", b"(;" + corner + b";W[an])"):
         assert (read_sgf(more).size, len(read_sgf(more).moves)) == (19, more.count(b";") - 1)
 
@@ -239,6 +244,9 @@ SETUPS = [
     ("PL in words", b"(;SZ[9]PL[white])", "", WHITE, ""),
     ("PL against the first move", b"(;SZ[9]AB[cg]PL[W];B[ee])", "B:C3", BLACK, "B:E5"),
     ("handicap and no moves", b"(;SZ[9]HA[2]AB[cg][gc])", "B:G7 B:C3", WHITE, ""),
+    ("HA[1] and no moves", b"(;SZ[9]HA[1])", "", BLACK, ""),
+    ("black stones and no moves", b"(;SZ[9]AB[cg][gc])", "B:G7 B:C3", BLACK, ""),
+    ("PL twice", b"(;SZ[9]PL[W];AB[cg]PL[B])", "B:C3", BLACK, ""),
     ("handicap as moves", b"(;SZ[9]HA[2];B[cg];B[gc];W[ee])", "", BLACK, "B:C3 B:G7 W:E5"),
     ("handicap as moves, white passing", b"(;SZ[9]HA[2];B[cg];W[];B[gc];W[ee])", "", BLACK, "B:C3 W:pass B:G7 W:E5"),
     ("HA[1]", b"(;SZ[9]HA[1];B[cg];W[gc])", "", BLACK, "B:C3 W:G7"),
@@ -282,6 +290,7 @@ def test_fox_leaves_its_handicap_stones_out(count: int, mark: str, white: str, p
 
 def test_fox_handicap_out_of_turn_is_refused() -> None:
     assert refusal(FOX.format(2, "AP[foxwq]", "dd").replace(";W[nc]", ";B[nc]")) == "handicap-without-stones"
+    assert refusal(FOX.format(2, "AP[foxwq]", "dd").replace(";B[qn]", ";W[qn]")) == "handicap-without-stones"
     assert refusal(FOX.format(2, "AP[foxwq]", "pd")) == "illegal-move"
 
 
@@ -482,6 +491,9 @@ def fact(properties: str) -> GameRecord:
         ("KM[-0]", 0),
         ("KM[-100.00]", -100),
         ("KM[100.00]", 100),
+        ("KM[100]", 100),
+        ("KM[400.0]", 400),
+        ("KM[400.5]", math.nan),
         ("KM[7,5]", 7.5),
         ("KM[5½]", 5.5),
         ("KM[8 points]", 8),
@@ -517,6 +529,7 @@ def fact(properties: str) -> GameRecord:
         ("KM[-0.5]", -0.5),
         ("KM[6.]", 6),
         ("KM[50]AP[foxwq]", 0.5),
+        ("KM[25]AP[foxwq]", 0.5),  # in stones
         ("KM[50]", 50),
         ("KM[]", math.nan),
         ("KM[none]", math.nan),
@@ -695,6 +708,14 @@ def test_servers(properties: str, server: str) -> None:
     assert fact(properties).server == server
 
 
+def test_a_game_of_as_many_moves_as_are_read() -> None:
+    assert len(read_sgf(b"(;SZ[9]" + b";B[];W[]" * (sgf.MAX_MOVES // 2) + b")").moves) == sgf.MAX_MOVES
+
+
+def test_a_fact_longer_than_any_name_is_cut() -> None:
+    assert fact(f"PB[{'x' * 3 * sgf.MAX_FACT}]").players[0] == "x" * sgf.MAX_FACT
+
+
 def test_names_are_unescaped_and_the_first_counts() -> None:
     record = fact("PB[Ann \\[9d\\]\\\nB]PB[Other]PW[ Bob\nC ]")
     assert record.players == ("Ann [9d]B", "Bob C")
@@ -768,6 +789,16 @@ def test_what_is_written_is_read_back(record: GameRecord) -> None:
     text = write_sgf(record)
     assert read_sgf(text) == record
     assert read_sgf(text.encode()) == record
+
+
+def test_what_is_written_says_what_it_is() -> None:
+    """sgfmill, as other programs, takes names for Latin-1 where CA does not say UTF-8."""
+    record = GameRecord(size=9, komi=6.5, handicap=1, players=("Müller", "柯洁"), moves=((BLACK, 20), (WHITE, PASS)))
+    game = sgfmill_sgf.Sgf_game.from_bytes(write_sgf(record).encode())
+    root = game.get_root()
+    assert [root.get(ident) for ident in ("GM", "FF", "SZ", "KM", "HA")] == [1, 4, 9, 6.5, 1]
+    assert (game.get_charset(), game.get_player_name("b"), game.get_player_name("w")) == ("UTF-8", *record.players)
+    assert read_sgf(write_sgf(record)) == record
 
 
 @pytest.mark.parametrize("to_play", [BLACK, WHITE])
