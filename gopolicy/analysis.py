@@ -136,6 +136,9 @@ NAMED_RULES = {
     "tromp-taylor": Rules(),
 }
 
+# Of KataGo's JSON object, which takes ``score`` for ``scoring``, and no komi.
+RULE_KEYS = ("ko", "scoring", "score", "tax", "suicide", "hasButton", "whiteHandicapBonus", "friendlyPassOk")
+
 # KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
 SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb(0|n1?))?")
 
@@ -151,8 +154,8 @@ BY_NAME = {plain_name(name): rules for name, rules in NAMED_RULES.items()}
 def rules_from(told: object) -> Rules:
     """The rules of a name, of KataGo's short form, or of an object in the form of ``Rules.described``, which may be JSON text.
 
-    What is unknown raises GoPolicyError. Situational superko is played as positional, suicide stays forbidden, and what ``uncounted``
-    names is left out: the rules of ``described`` are what is played.
+    What is unknown, a key too, raises GoPolicyError. Situational superko is played as positional, suicide stays forbidden, and what
+    ``uncounted`` names is left out: the rules of ``described`` are what is played.
     """
     if isinstance(told, str):
         name = plain_name(told)
@@ -171,12 +174,17 @@ def rules_from(told: object) -> Rules:
         raise GoPolicyError(f"unknown rules {told[:40]!r}: expected one of {', '.join(NAMED_RULES)}")
     if not isinstance(told, dict):
         raise GoPolicyError("rules are a name or a JSON object")
-    scoring, ko = told.get("scoring", "AREA"), told.get("ko", "POSITIONAL")
+    for key in told:
+        if key not in RULE_KEYS:  # misspelt, "scoring" would else mean area scoring, and nobody would know
+            raise GoPolicyError(f"unknown rules: {str(key)[:40]!r}, expected one of {', '.join(RULE_KEYS)}")
+    scoring, ko = told.get("scoring", told.get("score", "AREA")), told.get("ko", "POSITIONAL")
     if scoring not in ("AREA", "TERRITORY") or ko not in ("SIMPLE", "POSITIONAL", "SITUATIONAL"):
         raise GoPolicyError("unknown rules: scoring is AREA or TERRITORY, ko is SIMPLE, POSITIONAL or SITUATIONAL")
     bonus = str(told.get("whiteHandicapBonus", "0"))
     if bonus not in ("0", "N", "N-1"):
         raise GoPolicyError("unknown rules: whiteHandicapBonus is 0, N or N-1")
+    if told.get("tax", "NONE") not in ("NONE", "SEKI", "ALL"):
+        raise GoPolicyError("unknown rules: tax is NONE, SEKI or ALL")
     uncounted = (TAX,) * (told.get("tax") == "ALL") + (BUTTON,) * bool(told.get("hasButton"))
     return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL", bonus, uncounted)
 

@@ -168,6 +168,9 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
         {"ko": "NONE"},
         {"whiteHandicapBonus": "N-2"},
         {"whiteHandicapBonus": ["N"]},
+        {"tax": "SOME"},
+        {"tax": ["ALL"]},
+        {"scorring": "TERRITORY"},
         "{",
     ],
 )
@@ -192,6 +195,7 @@ def test_rules_that_are_not_known(told):
         ("koPOSITIONALscoreAREAtaxNONEsui1button1whbN-1", analysis.NAMED_RULES["aga-button"]),
         ('{"ko": "SIMPLE", "scoring": "AREA", "whiteHandicapBonus": "N"}', analysis.NAMED_RULES["chinese"]),
         ('{"whiteHandicapBonus": 0}', analysis.Rules()),
+        ('{"ko": "SIMPLE", "score": "TERRITORY", "tax": "SEKI", "friendlyPassOk": false}', analysis.NAMED_RULES["japanese"]),
     ],
 )
 def test_forms_of_rules(told, rules):
