@@ -21,7 +21,7 @@ from sgfmill import sgf_moves as sgfmill_moves
 from gopolicy import sgf
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp, point_to_sgf
-from gopolicy.errors import SgfError, UsageError
+from gopolicy.errors import GoPolicyError, SgfError, UsageError
 from gopolicy.sgf import GameRecord, read_collection, read_sgf, read_until, write_sgf
 
 
@@ -598,6 +598,9 @@ def test_ranks(text: str, rank: str) -> None:
             ("1998-03", "1998-03"),
             ("1955", "1955"),
             ("1974-00-00", "1974"),
+            ("1974-13-01", "1974"),
+            ("1974-10-31", "1974-10-31"),
+            ("1974-10-32", "1974-10"),
         ],
         *[
             ("196", "0196"),
@@ -657,6 +660,9 @@ def test_dates(text: str, date: str) -> None:
             ("?", "?"),
             ("Unfinished", "?"),
             ("? (No more known)", "?"),
+            ("Game suspended", "?"),
+            ("No Result", "Void"),
+            ("白超时胜", "W+T"),
         ],
         *[("黑中盘胜", "B+R"), ("白中盤勝", "W+R"), ("Black wins by 3.5 points", "B+3.5"), ("White wins by resignation", "W+R")],
         *[
@@ -697,9 +703,16 @@ def test_results(text: str, result: str) -> None:
         ("AP[GNU Go:3.8]AP[foxwq]", "Fox"),
         ("AP[GNU Go:3.8]TM[60]TC[3]TT[30]", "Fox"),
         ("AP[GNU Go:3.8]", ""),
+        ("AP[GNU Go:3.8]TM[60]TC[3]", ""),
+        ("AP[GNU Go:3.8]TM[60]TT[30]", ""),
         ("SO[Tygem]", "Tygem"),
         ("PC[OGS: https://online-go.com/game/1]", "OGS"),
         ("AP[PANDA-glGo]", "IGS"),
+        ("PC[CyberORO]", "Oro"),
+        ("PC[WBaduk]", "Oro"),
+        ("PC[Dragon Go Server: http://www.dragongoserver.net]", "DGS"),
+        ("PC[No Name Go Server]", "NNGS"),
+        *[(f"PC[{server} server]", server) for server in ("Fox", "KGS", "OGS", "Tygem", "IGS", "Oro", "DGS", "NNGS")],  # as it is written
         ("PC[Rigs, Oregon]US[GoGoD95]", ""),
         ("", ""),
     ],
@@ -717,8 +730,10 @@ def test_a_fact_longer_than_any_name_is_cut() -> None:
 
 
 def test_names_are_unescaped_and_the_first_counts() -> None:
-    record = fact("PB[Ann \\[9d\\]\\\nB]PB[Other]PW[ Bob\nC ]")
-    assert record.players == ("Ann [9d]B", "Bob C")
+    for end in ("\n", "\r\n", "\r", "\n\r"):
+        record = fact(f"PB[Ann \\[9d\\]\\{end}B]PB[Other]PW[ Bob{end}C ]")
+        assert record.players == ("Ann [9d]B", "Bob C")
+        assert fact(f"PW[Bob{end}C]").players[1] == "Bob C"
 
 
 def test_facts_of_later_nodes() -> None:
@@ -741,7 +756,10 @@ def test_sources(tmp_path: Path) -> None:
     assert read_sgf(text.encode(), name=str(path)) == by_path
     assert list(read_collection(path)) == [by_path]
     assert shown(read_sgf(path, name="x")) == "B:C3 W:G7"
-    for missing in (tmp_path / "no.sgf", tmp_path, "a\0b"):
+    (tmp_path / "game (2).sgf").write_bytes(text.encode())
+    assert read_sgf(str(tmp_path / "game (2).sgf")).moves == by_path.moves
+    assert read_sgf(text.replace("柯洁", "a\udcffb")).players[0] == "a?b", "as a name that no encoding can say"
+    for missing in (tmp_path / "no.sgf", tmp_path, "a\0b", ""):
         with pytest.raises(SgfError, match="cannot be read") as caught:
             read_sgf(missing)
         assert caught.value.kind == "no-file"
@@ -940,6 +958,10 @@ def test_replay_shows_the_board_before_each_move() -> None:
         (board.move_number, board.to_play, int(np.abs(board.stones()).sum()), point_to_sgf(point, 9)) for board, point in record.replay()
     ]
     assert seen == [(0, WHITE, 1, "ee"), (1, WHITE, 2, "gc"), (2, BLACK, 3, "aa")]
+    for number in (0, 5):
+        with pytest.raises(GoPolicyError, match=f"is {number}, expected a whole number, 1 to 4"):
+            record.position(number)
+    assert read_sgf("(;SZ[9]PL[W])").position(1).to_play == WHITE
     positions = [record.position(number) for number in range(1, 5)]
     stood = [(board.move_number, board.to_play, int(np.abs(board.stones()).sum())) for board in positions]
     assert stood == [(0, WHITE, 1), (1, WHITE, 2), (2, BLACK, 3), (3, WHITE, 4)]
