@@ -914,6 +914,25 @@ def test_a_seki_is_left_alone_by_a_network_certain_of_its_liberty(policy: gopoli
         assert not scoring.worth_playing(policy, board).any()
 
 
+def test_eyes_of_a_seki_are_no_territory() -> None:
+    """White's five stones have the eye C9, Black's six G9; E9 is left empty by all playouts. All else is five points for each."""
+    board = board_of(SEKI)
+    stones = board.stones()
+    ends = np.where(np.arange(9) < 4, BLACK, WHITE) * np.ones((4, 9, 1), dtype=np.int8)
+    ends[:, stones != EMPTY] = stones[stones != EMPTY]
+    ends[:, 0, 2], ends[:, 0, 4], ends[:, 0, 6] = WHITE, EMPTY, BLACK
+    judgement = scoring.judge_playouts(board, ends.astype(np.int8))
+    assert np.flatnonzero(judgement.no_territory).tolist() == [point_from_gtp(vertex, 9) for vertex in ("C9", "E9", "G9")]
+    assert judgement.lead() == int(stones.sum()), "by area the eyes count"
+    judgement.owner[0, 2] = EMPTY  # else one eye would make up for the other
+    assert judgement.lead(rules="territory") == 0
+    assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
+    whole = sorted(point for status in ("alive", "seki") for chain in judgement.chains(status) for point in chain)
+    assert whole == np.flatnonzero(stones).tolist(), "a stone has one status"
+    with pytest.raises(UsageError, match="the status is 'lost', expected alive, dead or seki"):
+        judgement.chains("lost")  # type: ignore[arg-type]
+
+
 def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
     for board in positions()[:40]:
         owner, _ = scoring.proven(board)
