@@ -408,6 +408,7 @@ def test_captured_stones_count_as_territory_rules_have_it() -> None:
     judgement = scoring.judge_playouts(board, ends.astype(np.int8))
     assert judgement.lead() == -9
     assert judgement.lead(rules="territory") == -8 - 5
+    assert judgement.margins(0, rules="territory").tolist() == [-13] * 4, "each playout ended as the board is counted"
 
 
 def test_a_network_counts_a_finished_board(policy: gopolicy.Policy) -> None:
@@ -426,6 +427,46 @@ def test_stones_are_dead_only_where_someone_can_take_them() -> None:
     lonely.setup(black=["C3"])
     assert not scoring.judge_playouts(lonely, np.full((4, 5, 5), WHITE, dtype=np.int8)).dead.any()
     assert owner.any()
+
+
+def test_a_chain_is_dead_where_it_does_not_live_in_a_clear_majority() -> None:
+    """White's stone B2 in Black's corner, by sixteen playouts."""
+    board = Board(7)
+    board.setup(black=[f"D{row}" for row in range(1, 8)], white=[f"E{row}" for row in range(1, 8)] + ["B2"])
+    for lived, alive in ((8, False), (9, True)):
+        ends = np.full((16, 7, 7), WHITE, dtype=np.int8)
+        ends[:, :, :4] = BLACK
+        ends[:lived, 5, 1] = WHITE
+        assert scoring.judge_playouts(board, ends).dead.any() != alive
+
+
+def test_of_two_stones_that_nobody_could_take_the_surer_one_takes_the_other() -> None:
+    """C3 is White's in five playouts of eight, E5 Black's in seven: both seem dead, and then nobody would be there to take them."""
+    board = Board(7)
+    board.setup(black=["C3"], white=["E5"])
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:3] = BLACK
+    ends[:7, 2, 4] = BLACK
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.chains("dead") == [[point_from_gtp("E5", 7)]]
+    assert judgement.chains("alive") == [[point_from_gtp("C3", 7)]]
+
+
+def test_a_dead_stone_on_an_open_border_is_no_wall_of_it() -> None:
+    """White's C4 dies in half of the playouts, which leave C5 empty. It is Black's prisoner; C5 is no dame and no liberty of a seki."""
+    board = Board(7)
+    board.setup(black=[f"B{row}" for row in range(1, 8)], white=[f"F{row}" for row in range(1, 8)] + ["C4"])
+    c4, c5 = point_from_gtp("C4", 7), point_from_gtp("C5", 7)
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :5] = BLACK
+    ends.reshape(8, 49)[::2, c4] = WHITE
+    ends.reshape(8, 49)[:, c5] = EMPTY
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.chains("dead") == [[c4]]
+    assert judgement.owner.ravel()[[c4, c5]].tolist() == [BLACK, EMPTY]
+    assert not judgement.seki.any()
+    assert not judgement.dame.any()
+    assert np.array_equal(judgement.open.ravel(), (np.arange(49) % 7 > 1) & (np.arange(49) % 7 < 5) & (np.arange(49) != c4))
 
 
 def test_what_is_asked_about_a_position_is_played_out_once() -> None:
@@ -566,6 +607,56 @@ def test_dame_are_nobodys_territory() -> None:
     lead = (7 + len(wide) - 1) - 7
     assert [judgement.expected_win_share(lead + more, rules="territory") for more in (-0.5, 0.5)] == [1, 0]
     assert judgement.expected_win_share(judgement.lead(), rules="area") == 5 / 8, "by area they decide"
+
+
+def test_an_open_point_is_whose_it_is_in_three_playouts_of_four_and_not_settled_by_seven_of_eight() -> None:
+    """D1 to D3 are open, with a wall of each side beside them; A1 is Black's territory."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)] + [f"D{row}" for row in range(4, 8)], white=[f"E{row}" for row in range(1, 8)])
+    d1, d2, d3, a1 = (point_from_gtp(vertex, 7) for vertex in ("D1", "D2", "D3", "A1"))
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :4] = BLACK
+    for lost, points in ((1, [d1, a1]), (2, [d2]), (3, [d3])):
+        ends.reshape(8, 49)[:lost, points] = WHITE
+    judgement = scoring.judge_playouts(board, ends)
+    assert judgement.owner.ravel()[[d1, d2, d3]].tolist() == [BLACK, BLACK, EMPTY]
+    assert np.flatnonzero(judgement.unsettled).tolist() == sorted([d1, d2, d3]), "in territory seven of eight settle a point"
+
+
+def test_the_points_around_a_chain_that_is_not_settled_are_not_either() -> None:
+    """White's B4 lives in every second playout, in which nothing else is hers. Its liberties, and what is beside them."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"D{row}" for row in range(1, 8)] + ["B4"])
+    ends = np.full((8, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    ends[::2, 3, 1] = WHITE
+    around = [point_from_gtp(vertex, 7) for vertex in ("A4", "B5", "B3", "A5", "A3", "B6", "B2")]
+    assert np.flatnonzero(scoring.judge_playouts(board, ends).unsettled).tolist() == sorted(around)
+
+
+@pytest.mark.parametrize("points", [0, 6, 7])
+def test_the_end_is_near_while_less_than_a_twelfth_of_the_board_is_unsettled(points: int) -> None:
+    board = Board(9)
+    board.setup(black=[f"D{row}" for row in range(1, 10)], white=[f"E{row}" for row in range(1, 10)])
+    ends = np.full((8, 9, 9), WHITE, dtype=np.int8)
+    ends[:, :, :4] = BLACK
+    ends[::2, :points, 0] = WHITE
+    judgement = scoring.judge_playouts(board, ends)
+    assert np.count_nonzero(judgement.unsettled) == points
+    assert judgement.near_end == (points < 7)
+
+
+@pytest.mark.parametrize(("points", "dame"), [(5, 5), (6, 1)])
+def test_five_open_points_are_dame_and_of_six_those_between_both_sides(points: int, dame: int) -> None:
+    """The last line is open from A on; White's wall begins behind it."""
+    board = Board(7)
+    board.setup(black=[f"{letter}2" for letter in "ABCDEFG"], white=[f"{letter}1" for letter in "ABCDEFG"[points:]])
+    ends = np.full((8, 7, 7), BLACK, dtype=np.int8)
+    ends[:, board.stones() == WHITE] = WHITE
+    judgement = scoring.judge_playouts(board, ends)
+    assert not judgement.dead.any()
+    assert np.count_nonzero(judgement.open) == points
+    assert np.count_nonzero(judgement.dame) == dame
 
 
 def test_a_stone_that_is_not_settled_turns_the_game() -> None:
