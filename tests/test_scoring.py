@@ -1015,13 +1015,61 @@ def test_eyes_of_a_seki_are_no_territory() -> None:
     judgement = scoring.judge_playouts(board, ends.astype(np.int8))
     assert np.flatnonzero(judgement.no_territory).tolist() == [point_from_gtp(vertex, 9) for vertex in ("C9", "E9", "G9")]
     assert judgement.lead() == int(stones.sum()), "by area the eyes count"
-    judgement.owner[0, 2] = EMPTY  # else one eye would make up for the other
     assert judgement.lead(rules="territory") == 0
+    assert not judgement.open.any()
     assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
     whole = sorted(point for status in ("alive", "seki") for chain in judgement.chains(status) for point in chain)
     assert whole == np.flatnonzero(stones).tolist(), "a stone has one status"
     with pytest.raises(UsageError, match="the status is 'lost', expected alive, dead or seki"):
         judgement.chains("lost")  # type: ignore[arg-type]
+    # Half of the playouts fill E9, and White's chain is Black's in three of them. It lives, and a seki is settled.
+    eight = np.repeat(ends.astype(np.int8), 2, axis=0)
+    eight[:4, 0, 4] = BLACK
+    eight[:3, at(SEKI, "o")] = BLACK
+    judgement = scoring.judge_playouts(board, eight)
+    assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
+    assert judgement.owner[0, 4] == EMPTY
+    assert [judgement.expected_win_share(judgement.lead() + more) for more in (-0.5, 0.5)] == [1, 0]
+
+
+# Black's four stones between two chains of White, which have an eye each; C9 and G9 are the liberties in common. Who plays there is
+# captured first: White's chain then has its eye as the only liberty, Black's the other common one. Black has no eye. He has four points
+# of territory elsewhere, White five.
+ONE_SIDED = """
+    . o . x x x . o .
+    o o o o x o o o o
+    X X X X O X X X X
+    . X . X O X . X .
+    X X X X O X X X X
+    O O O O O O O O O
+    . O . O . O . O .
+    O O O O O O O O O
+    O O O O O O O O O
+"""
+
+
+def test_eyes_that_one_side_alone_has_in_a_seki_are_no_territory() -> None:
+    board = board_of(ONE_SIDED)
+    for scorer in (scoring.PlayoutScorer(Uniform()), scoring.PlayoutScorer(gopolicy.load("playouts", precision="float32"))):
+        status = scorer.status(board)
+        assert status == {
+            "alive": np.flatnonzero(at(ONE_SIDED, "XO")).tolist(),
+            "dead": [],
+            "seki": np.flatnonzero(at(ONE_SIDED, "xo")).tolist(),
+        }
+        assert scorer.final_score(board, 0.5, "area") == int(board.stones().sum()) + 4 - (5 + 2) - 0.5
+        assert scorer.final_score(board, 0.5, "territory") == 4 - 5 - 0.5
+    for board.to_play in (BLACK, WHITE):
+        assert not scoring.worth_playing(Uniform(), board).any()
+
+
+def test_dame_that_no_playout_fills_make_no_seki_of_proven_chains() -> None:
+    board = board_of(DAME)
+    judgement = scoring.judge_playouts(board, scoring.play_out(Uniform(), board, playouts=8, limit=0))
+    assert scoring.proven(board)[1].any()
+    assert (judgement.ends[:, :, 3] == EMPTY).all()
+    assert not judgement.seki.any()
+    assert not judgement.no_territory.any()
 
 
 def test_own_eyes_and_territory_are_never_worth_a_move() -> None:
