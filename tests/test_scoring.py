@@ -886,6 +886,14 @@ def test_a_last_move_is_answered_where_playouts_are_not_quite_sure(monkeypatch: 
     assert not {"G7", "G1"} & set(worth(ends, answer)), "an answer is near the move that it answers"
     assert not worth(unanimous, answer)
     assert not worth(ends, elsewhere)
+    far, filled = np.zeros((7, 7), dtype=np.float32), np.zeros((7, 7), dtype=np.float32)
+    far[6, 0] = 1.0  # A1, four lines away
+    filled[3, 2] = 1.0  # C4, where a stone is
+    assert "A1" in worth(ends, far)
+    assert not worth(ends, filled)
+    board.to_play = WHITE
+    assert not worth(ends, answer), "nobody answers themselves"
+    board.to_play = BLACK
     board.play(PASS)
     board.play(PASS)
     assert not worth(ends, answer), "a pass needs none"
@@ -910,9 +918,45 @@ def test_after_a_pass_likely_moves_in_settled_places_are_not_tried(monkeypatch: 
 
     board.play("G4", WHITE)
     assert {"B4", "G7"} <= set(worth())
+    probs[3, 2] = 0.5
+    assert "C4" not in worth(), "a stone is there"
     board.play(PASS)
     board.play(PASS, WHITE)
     assert worth() == ["B4"]
+
+
+def test_after_a_pass_the_board_may_be_settled_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two walls, and all playouts agree; there are less stones than an end has elsewhere, and the player wants to play on."""
+    board = Board(7)
+    board.setup(black=[f"C{row}" for row in range(1, 8)], white=[f"D{row}" for row in range(1, 8)])
+    assert np.count_nonzero(board.stones()) < scoring.LATE * 49
+    ends = np.full((16, 7, 7), WHITE, dtype=np.int8)
+    ends[:, :, :3] = BLACK
+    monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start, **__: ends[start : start + playouts])
+    probs = np.zeros((7, 7), dtype=np.float32)
+    probs[0, 6] = 1
+    assert np.array_equal(scoring.worth_playing(Uniform(), board, probs=probs), board.stones() == EMPTY)
+    board.play(PASS)
+    assert not scoring.worth_playing(Uniform(), board, probs=probs).any()
+
+
+def test_after_a_pass_on_a_full_board_only_what_is_unsettled_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns A to C and H are the other side's in every second playout: 36 points, more than ``MANY``; J is White's."""
+    for letters, late in (("DEFG", True), ("DG", False)):
+        board = Board(9)
+        for row in range(1, 10):
+            black, white = ([f"{letter}{row}" for letter in letters if (letter in "DE") == mine] for mine in (True, False))
+            board.setup(black=black, white=white)
+        assert (np.count_nonzero(board.stones()) >= scoring.LATE * 81) == late
+        ends = np.full((16, 9, 9), WHITE, dtype=np.int8)
+        ends[:, :, :5] = BLACK
+        ends[::2, :, :3], ends[::2, :, 7] = WHITE, BLACK
+        ends[:, board.stones() != EMPTY] = board.stones()[board.stones() != EMPTY]
+        monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start, ends=ends, **__: ends[start : start + playouts])
+        board.play(PASS)
+        worth = scoring.worth_playing(Uniform(), board)
+        open_points = np.broadcast_to(np.isin(np.arange(9), [0, 1, 2, 7]), (9, 9))
+        assert np.array_equal(worth, open_points if late else board.stones() == EMPTY)
 
 
 def test_a_first_choice_that_two_playouts_leave_open_takes_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -972,6 +1016,7 @@ def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatc
     assert {"B5", "B3", "A4"} <= set(worth(-10))
     assert not {"G7", "G1"} & set(worth(-10)), "White's own territory is sure"
     assert not worth(7.5), "White is ahead"
+    assert not worth(-7), "a draw"
     assert not worth(-40), "those two playouts win nothing"
     # Of White's lead seven points are the stones that she has laid more, and Black's prisoner is one.
     assert scoring.judge_playouts(board, ends).lead(-3, rules="territory") == 4
@@ -1099,6 +1144,9 @@ def test_a_game_is_lost_beyond_doubt_or_not() -> None:
     few = Board(9)
     few.setup(white=["C3", "C7", "G3", "G7"])
     assert not scoring.is_lost(Uniform(), few, 200.5), "an opening"
+    for _ in range(20):
+        few.play(PASS)
+    assert scoring.is_lost(Uniform(), few, 200.5), "the stones of many moves may have been captured"
 
 
 def test_how_far_behind_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
