@@ -555,6 +555,37 @@ def test_playouts_stop_when_they_are_told_to() -> None:
     assert 0 < scorer.winrate(Board(9), 7.5, "area") < 1, "and nothing of it is left"
 
 
+def test_the_status_of_stones_is_not_waited_for() -> None:
+    policy = Uniform()
+    with pytest.raises(Interrupted):
+        scoring.PlayoutScorer(policy).status(Board(9), lambda: True)
+    assert policy.asked == 0
+
+
+def test_boards_of_two_sizes_are_told_apart() -> None:
+    scorer = scoring.PlayoutScorer(Uniform())
+    assert [scorer.ownership(Board(size)).shape for size in (5, 7, 5)] == [(5, 5), (7, 7), (5, 5)]
+
+
+def test_an_end_that_is_not_settled_takes_more_playouts_than_an_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = np.repeat(np.array([BLACK, WHITE] * 16, dtype=np.int8), 49).reshape(32, 7, 7)
+    monkeypatch.setattr(scoring, "play_out", lambda *_, playouts, start, **__: ends[start : start + playouts])
+
+    def playouts(board: Board) -> int:
+        return len(scoring.PlayoutScorer(Uniform()).judgement(board).ends)
+
+    opening, late = Board(7), Board(7)
+    opening.setup(black=["C3"], white=["E5"])
+    late.setup(black=[f"C{row}" for row in range(1, 8)] + ["B4"], white=[f"{letter}{row}" for letter in "DE" for row in range(1, 8)])
+    assert [playouts(opening), playouts(late)] == [scoring.ROUND, scoring.PLAYOUTS]
+    opening.play(PASS)
+    assert playouts(opening) == scoring.ROUND
+    opening.play(PASS)
+    assert playouts(opening) == scoring.PLAYOUTS
+    known = list(ends[:16])
+    assert len(scoring.judge(Uniform(), opening, playouts=8, known=known).ends) == 8, "those that are known besides count for nothing"
+
+
 def test_what_was_asked_before_does_not_change_the_answer() -> None:
     board = random_position(9, random.Random(2), 20)
     asked = scoring.PlayoutScorer(Uniform())
@@ -790,6 +821,7 @@ def test_seki_is_seen() -> None:
     assert judgement.lead(rules="territory") == 2 - 14, "the liberties of a seki are no territory"
     assert [len(chain) for chain in judgement.chains("seki")] == [6, 7]
     assert not judgement.unsettled.any()
+    assert len(judgement.ends) == scoring.ROUND, "what is settled takes no more playouts"
     board = board_of(picture)
     for board.to_play in (BLACK, WHITE):
         assert not scoring.worth_playing(Uniform(), board).any()
@@ -1186,6 +1218,7 @@ def test_by_territory_stones_laid_in_the_own_area_win_nothing(monkeypatch: pytes
     assert [scorer.final_score(board, -11.5, rules) for rules in ("area", "territory")] == [2.5, -2.5]
     # All of the eight playouts of an opening, and none: by Laplace's rule of succession 9 and 1 of 10.
     assert [scorer.winrate(board, -11.5, rules) for rules in ("area", "territory")] == [0.9, 0.1]
+    assert [scorer.expected_lead(board, -11.5, rules) for rules in ("area", "territory")] == [2.5, -2.5]
     behind = 0.05 * 81 - 9  # komi by which Black's loss of 9 points on the board is just what is taken for hopeless
     assert [scorer.is_lost(board, behind - 2, rules) for rules in ("area", "territory")] == [False, True]
 
