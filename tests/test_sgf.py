@@ -967,6 +967,26 @@ def test_replay_shows_the_board_before_each_move() -> None:
     assert stood == [(0, WHITE, 1), (1, WHITE, 2), (2, BLACK, 3), (3, WHITE, 4)]
 
 
+def test_a_game_that_repeats_a_position_is_played_to_its_end() -> None:
+    """Black takes three stones with the last move, which makes the board of the first one again: no ko, but superko."""
+    record = read_sgf("(;SZ[2];B[ab];W[ba];B[aa];W[bb];B[ab];W[aa];B[ab])")
+    first, end = record.position(2), record.position(8)
+    assert np.array_equal(end.stones(), first.stones())
+    assert end.captures == {BLACK: 3, WHITE: 2 + 1}
+
+
+@pytest.mark.parametrize("padding", [b"\0\0\0", b"\x1a", b"\0\0\x1a", b"\r\n\x1a\0"])
+def test_a_file_that_is_cut_off_and_filled_up_is_read(padding: bytes) -> None:
+    """As file systems fill the last block, and DOS ends a text."""
+    assert read_sgf(b"(;SZ[9];B[aa];W[bb]" + padding).moves == read_sgf("(;SZ[9];B[aa];W[bb])").moves
+
+
+def test_many_faults_are_mended() -> None:
+    """Each comment has lost its closing bracket."""
+    sound = "(;SZ[9]" + "".join(f";{'BW'[k % 2]}[{letter}{letter}]C[x]" for k, letter in enumerate("abcdefgh")) + ")"
+    assert read_sgf(sound.replace("C[x]", "C[x")).moves == read_sgf(sound).moves
+
+
 def test_a_fault_behind_the_position_that_is_wanted_does_not_matter() -> None:
     game = b"(;SZ[9];B[cg];W[gc];B[cg];W[ee])"
     for move in (1, 3):
