@@ -558,8 +558,9 @@ def test_playouts_stop_when_they_are_told_to() -> None:
 def test_the_status_of_stones_is_not_waited_for() -> None:
     policy = Uniform()
     with pytest.raises(Interrupted):
-        scoring.PlayoutScorer(policy).status(Board(9), lambda: True)
+        (scorer := scoring.PlayoutScorer(policy)).status(Board(9), lambda: True)
     assert policy.asked == 0
+    assert scorer.ownership(Board(9)).shape == (9, 9), "what is asked next is not stopped"
 
 
 def test_boards_of_two_sizes_are_told_apart() -> None:
@@ -1054,6 +1055,9 @@ def test_who_is_behind_plays_on_while_a_tenth_of_the_playouts_are_won(monkeypatc
     assert scoring.judge_playouts(board, ends).lead(-3, rules="territory") == 4
     assert not worth(-3), "White is ahead"
     assert worth(-3, "territory") == worth(-10)
+    flat = np.full((7, 7), 1 / 49, dtype=np.float32)
+    scorer = scoring.PlayoutScorer(Uniform())
+    assert [bool(scorer.worth_playing(board, flat, -3, rules).any()) for rules in ("area", "territory")] == [False, True]
     assert not worth(-32, "territory"), "those two playouts win nothing"
     assert worth(-32)
     assert not worth(None)
