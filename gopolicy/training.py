@@ -47,6 +47,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import numpy as np
 import safetensors.torch
 import torch
 import torch.distributed as dist
@@ -54,7 +55,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gopolicy import atomic, metrics, policy, weights
+from gopolicy import atomic, metrics, policy, symmetry, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
 from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, quoted
 from gopolicy.features import PLANE_SETS
@@ -68,6 +69,7 @@ UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights wh
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
 NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory")  # what torch says where it raises no OutOfMemoryError
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
+SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -113,6 +115,7 @@ class TrainingConfig:
     augment: bool = _option(True, "turns and mirrors positions at random; a last phase without teaches which way round people begin")
     teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
     teacher_uses: int = _option(1, f"times that a batch is used, {APART} steps apart, for which the teacher is asked once")
+    teacher_views: int = _option(0, "random views of the board, of its 8, about which the teacher is asked, in the mean; 0: as it lies")
     teacher_weight: float = _option(1.0, "the teacher's part of the target; what is left of 1 is the played move's")
     precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
     seed: int = _option(1, "of the first weights, the order of positions and their symmetries")
@@ -129,9 +132,9 @@ class TrainingConfig:
         limits: dict[str, tuple[float, float]] = {
             "batch_size": (1, 2**20), "lr": (0, 100), "momentum": (0, 0.9999), "weight_decay": (0, 10), "warmup_steps": (0, 2**40),
             "final_lr": (0, 1), "half_every": (1, 2**40), "steps": (0, 2**40), "max_minutes": (0, 1e7), "grad_clip": (0, 1e9),
-            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_uses": (1, 1000), "teacher_weight": (0, 1), "seed": (0, 2**31 - 1),
-            "threads": (0, MAX_THREADS), "batch_threads": (1, MAX_THREADS), "validate_every": (1, 2**40),
-            "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
+            "ema": (0, 0.999999), "label_smoothing": (0, 0.9), "teacher_uses": (1, 1000), "teacher_views": (0, symmetry.COUNT),
+            "teacher_weight": (0, 1), "seed": (0, 2**31 - 1), "threads": (0, MAX_THREADS), "batch_threads": (1, MAX_THREADS),
+            "validate_every": (1, 2**40), "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -143,8 +146,8 @@ class TrainingConfig:
                 raise OptionError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
             raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
-        for name in ("teacher_uses", "teacher_weight"):
-            if getattr(self, name) != 1 and not self.teacher:
+        for name, without in {"teacher_uses": 1, "teacher_views": 0, "teacher_weight": 1}.items():
+            if getattr(self, name) != without and not self.teacher:
                 raise OptionError(f"{_flag(name)} is given and no --teacher")
 
     @property
@@ -300,8 +303,9 @@ class Teacher:
     """Trained weights that a network learns from: not what was played, but how likely they hold each point (distillation).
 
     A played move is one draw from all that are good, the teacher's probabilities tell them all. Hinton, Vinyals & Dean 2015, "Distilling
-    the Knowledge in a Neural Network", at a temperature of 1. Raises WeightsError for weights that cannot be used, OptionError for those
-    that read other planes.
+    the Knowledge in a Neural Network", at a temperature of 1. With ``teacher_views`` it is asked about the board as it lies on other sides:
+    the mean over many is better than one answer, and weights can learn it from themselves. Raises WeightsError for weights that cannot be
+    used, OptionError for those that read other planes.
     """
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
@@ -309,7 +313,7 @@ class Teacher:
         if network.config.planes != config.planes:
             raise OptionError(f"--teacher {config.teacher} reads the planes {network.config.planes}, the options ask for {config.planes}")
         self.policy = policy.Policy(network, description, device, policy.quickest(str(device), config.planes))
-        self.uses, self.weight = config.teacher_uses, config.teacher_weight
+        self.uses, self.views, self.weight, self.seed = config.teacher_uses, config.teacher_views, config.teacher_weight, config.seed
         self._answers: dict[int, Tensor] = {}  # by the number of the batch, for the last ``APART`` of them: (B, N*N) float16
 
     def batch(self, step: int) -> int:
@@ -325,12 +329,26 @@ class Teacher:
         number = self.batch(step)
         answer = self._answers.get(number)
         if answer is None:
-            answer = self.policy.log_probabilities(planes).exp()
+            answer = self._ask(planes, number) if self.views else self.policy.log_probabilities(planes).exp()
             if self.uses > 1:
                 answer = self._answers[number] = answer.half()  # at its first use too: a run that is resumed between two uses asks again
                 self._answers.pop(number - APART, None)
         target = self.weight * answer.float()
         return target.scatter_add_(1, played[:, None], torch.full_like(played, 1 - self.weight, dtype=target.dtype)[:, None])
+
+    def _ask(self, planes: Tensor, number: int) -> Tensor:
+        """The mean of the answers about random views of each board of a batch, no view twice: planes (B, P, N, N) → (B, N*N)."""
+        tables = torch.from_numpy(symmetry.tables(planes.shape[-1]).astype(np.int64)).to(planes.device)
+        back = torch.argsort(tables, dim=1)  # where each point of the board went
+        every = np.tile(np.arange(symmetry.COUNT), (len(planes), 1))
+        drawn = np.random.default_rng((self.seed, number)).permuted(every, axis=1)  # so that a run that goes on draws the same
+        views = torch.from_numpy(drawn[:, : self.views]).to(planes.device)
+        views[(planes[:, :2] != 0).sum((1, 2, 3)) < SETTLED] = 0  # in all plane sets the stones come first
+        total = torch.zeros(len(planes), planes[0, 0].numel(), device=planes.device)
+        for view in views.T:
+            turned = planes.flatten(2).gather(2, tables[view][:, None].expand(-1, planes.shape[1], -1)).view(planes.shape)
+            total += self.policy.log_probabilities(turned).exp().gather(1, back[view])
+        return total / self.views
 
 
 def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -569,6 +569,8 @@ class Run:
         design["augment"] = deciding.pop("augment")
         if self.config.teacher_uses == 1:
             del deciding["teacher_uses"]
+        if self.config.teacher_views == 0:
+            del deciding["teacher_views"]
         if not self.config.teacher:
             del deciding["teacher"], deciding["teacher_weight"]
         told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]

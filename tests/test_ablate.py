@@ -157,7 +157,8 @@ def test_runs_with_a_teacher_are_known_whatever_options_came_later(packed_file: 
     (one,) = ablate.plan(chosen, {"teacher": "fast"}, ablate.Budget(positions=10**6), 1, str(packed_file))
     one = replace(one, digest="of those games")
     assert one.key == "1d3a51f4"
-    assert replace(one, config=replace(one.config, teacher_uses=2)).key != one.key
+    for later in ({"teacher_uses": 2}, {"teacher_views": 1}):
+        assert replace(one, config=replace(one.config, **later)).key != one.key
 
 
 def test_what_a_run_learns_from_and_what_is_tested(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gopolicy import batches, games, metrics, training, weights
+from gopolicy import batches, games, metrics, policy, symmetry, training, weights
 from gopolicy.board import Board
 from gopolicy.coords import point_to_sgf
 from gopolicy.errors import DeviceError, WeightsError
@@ -450,6 +450,43 @@ def test_the_target_is_the_teachers_probabilities_and_the_played_move(weight):
     np.testing.assert_allclose(target, expected, atol=0.03)  # the teacher computes in 8-bit integers or bf16
 
 
+def test_a_teacher_is_asked_about_views_of_a_settled_board():
+    """Of all eight the mean, of one the answer about one of them; a board with few stones is not turned."""
+    board, boards = Board(19), []
+    rng = np.random.default_rng(7)
+    for stones in range(training.SETTLED + 12):
+        boards.append(encode(board))
+        board.play(int(rng.choice(np.flatnonzero(board.stones().ravel() == 0))))
+        assert np.count_nonzero(board.stones()) == stones + 1, "nothing was captured"
+    planes = torch.from_numpy(np.stack(boards)).float()
+    network, _ = weights.load("playouts")
+    views = np.stack([symmetry.apply(planes.numpy(), k) for k in range(symmetry.COUNT)], axis=1)
+    with torch.no_grad():
+        turned = network.eval()(torch.from_numpy(views).flatten(0, 1)).softmax(1).view(len(boards), symmetry.COUNT, 19, 19).numpy()
+    expected = np.stack([symmetry.apply(turned[:, k], int(symmetry.INVERSE[k])) for k in range(symmetry.COUNT)], axis=1).reshape(-1, 8, 361)
+
+    def target(views: int, step: int = 0, seed: int = 1) -> np.ndarray:
+        teacher = training.Teacher(TrainingConfig(teacher="playouts", teacher_views=views, seed=seed), CPU.device)
+        teacher.policy = policy.Policy(weights.load("playouts")[0], {}, CPU.device, "float32")
+        return teacher(planes, torch.zeros(len(planes), dtype=torch.int64), step).numpy()
+
+    few, settled = slice(training.SETTLED), slice(training.SETTLED, None)
+    np.testing.assert_allclose(target(8)[settled], expected[settled].mean(1), atol=1e-5)
+    for views in (1, 8):
+        np.testing.assert_allclose(target(views)[few], expected[few, 0], atol=1e-5)
+    one = target(1)
+    near = np.abs(one[settled, None] - expected[settled]).max(2)  # (boards, views)
+    assert near.min(1).max() < 1e-5
+    assert len(np.unique(near.argmin(1))) > 1, "boards of one batch are turned each in its way"
+    two = target(2)[settled]
+    pairs = (expected[settled, :, None] + expected[settled, None]) / 2
+    pairs[:, np.arange(8), np.arange(8)] = np.inf  # no view twice
+    assert np.abs(two[:, None, None] - pairs).max(3).min((1, 2)).max() < 1e-5
+    assert np.array_equal(one, target(1)), "a run that goes on draws the same views"
+    assert not np.array_equal(one, target(1, step=1))
+    assert not np.array_equal(one, target(1, seed=2))
+
+
 def test_a_teacher_is_asked_once_about_a_batch_that_comes_again(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "APART", 3)
     made: list[Synthetic] = []
@@ -504,6 +541,10 @@ def test_teachers_that_cannot_teach(tmp_path):
         TrainingConfig(teacher_weight=0.5)
     with pytest.raises(TrainingError, match="--teacher-uses is given and no --teacher"):
         TrainingConfig(teacher_uses=3)
+    with pytest.raises(TrainingError, match="--teacher-views is given and no --teacher"):
+        TrainingConfig(teacher_views=1)
+    with pytest.raises(TrainingError, match="--teacher-views is 9, expected 0 to 8"):
+        TrainingConfig(teacher="fast", teacher_views=9)
     with pytest.raises(TrainingError, match="--teacher-uses is 0, expected 1 to 1000"):
         TrainingConfig(teacher="fast", teacher_uses=0)
     with pytest.raises(TrainingError, match=r"--teacher-weight is 1\.5, expected 0 to 1"):
