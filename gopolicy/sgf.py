@@ -800,7 +800,7 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
                 facts.setdefault(ident, values[0][:MAX_FACT])
                 if ident in _MARKS:
                     marks += [value[:MAX_FACT] for value in values]
-                elif ident == b"PL":
+                elif ident == b"PL" and values[0].strip()[:1].upper() in _COLOURS:
                     facts[ident] = values[0][:MAX_FACT]  # of several nodes the last one tells whose turn it is
                 elif ident == b"SZ":
                     sizes.update(value[:MAX_FACT].strip() for value in values)

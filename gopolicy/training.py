@@ -115,10 +115,12 @@ class TrainingConfig:
     augment: bool = _option(True, "turns and mirrors positions at random; a last phase without teaches which way round people begin")
     teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
     teacher_uses: int = _option(1, f"times that a batch is used, {APART} steps apart, for which the teacher is asked once")
-    teacher_views: int = _option(0, "random views of the board, of its 8, about which the teacher is asked, in the mean; 0: as it lies")
+    teacher_views: int = _option(
+        0, f"random views of boards of {SETTLED} stones and more that the teacher is asked about, in the mean; 0: as they lie"
+    )
     teacher_weight: float = _option(1.0, "the teacher's part of the target; what is left of 1 is the played move's")
     precision: str = _option("auto", "number format of the convolutions; auto: bf16 where the processor has it", "auto", "bf16", "float32")
-    seed: int = _option(1, "of the first weights, the order of positions and their symmetries")
+    seed: int = _option(1, "of the first weights, the order of positions, their symmetries, and the teacher's views")
     threads: int = _option(0, "threads of torch on a CPU; 0 leaves that to torch")
     batch_threads: int = _option(2, "threads that make batches")
     device: str = _option("auto", "cpu, cuda, mps …; auto: cuda if there is one, else cpu")
@@ -303,12 +305,13 @@ class Teacher:
     """Trained weights that a network learns from: not what was played, but how likely they hold each point (distillation).
 
     A played move is one draw from all that are good, the teacher's probabilities tell them all. Hinton, Vinyals & Dean 2015, "Distilling
-    the Knowledge in a Neural Network", at a temperature of 1. With ``teacher_views`` it is asked about the board as it lies on other sides:
-    the mean over many is better than one answer, and weights can learn it from themselves. Raises WeightsError for weights that cannot be
-    used, OptionError for those that read other planes.
+    the Knowledge in a Neural Network", at a temperature of 1. With ``teacher_views`` it is asked about the board turned and mirrored: the
+    mean over many views is better than one answer, and weights can learn it from themselves. Raises WeightsError for weights that cannot
+    be used, OptionError for those that read other planes.
     """
 
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(self, config: TrainingConfig, workers: Workers) -> None:
+        device, self.workers = workers.device, workers
         network, description = weights.load(config.teacher)
         if network.config.planes != config.planes:
             raise OptionError(f"--teacher {config.teacher} reads the planes {network.config.planes}, the options ask for {config.planes}")
@@ -340,9 +343,11 @@ class Teacher:
         """The mean of the answers about random views of each board of a batch, no view twice: planes (B, P, N, N) → (B, N*N)."""
         tables = torch.from_numpy(symmetry.tables(planes.shape[-1]).astype(np.int64)).to(planes.device)
         back = torch.argsort(tables, dim=1)  # where each point of the board went
-        every = np.tile(np.arange(symmetry.COUNT), (len(planes), 1))
-        drawn = np.random.default_rng((self.seed, number)).permuted(every, axis=1)  # so that a run that goes on draws the same
-        views = torch.from_numpy(drawn[:, : self.views]).to(planes.device)
+        # For the batch of all processes, so that the views do not depend on their number; nor on where a run was stopped.
+        every = np.tile(np.arange(symmetry.COUNT), (len(planes) * self.workers.world, 1))
+        drawn = np.random.default_rng((self.seed, number)).permuted(every, axis=1)
+        mine = slice(self.workers.rank * len(planes), (self.workers.rank + 1) * len(planes))
+        views = torch.from_numpy(drawn[mine, : self.views]).to(planes.device)
         views[(planes[:, :2] != 0).sum((1, 2, 3)) < SETTLED] = 0  # in all plane sets the stones come first
         total = torch.zeros(len(planes), planes[0, 0].numel(), device=planes.device)
         for view in views.T:
@@ -534,7 +539,7 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(network, config.ema)
     optimizer = make_optimizer(config, network, device)
-    teacher = Teacher(config, device) if config.teacher else None
+    teacher = Teacher(config, workers) if config.teacher else None
     counters = Counters()
     if checkpoint is not None:
         counters = checkpoint.counters

@@ -247,6 +247,7 @@ SETUPS = [
     ("HA[1] and no moves", b"(;SZ[9]HA[1])", "", BLACK, ""),
     ("black stones and no moves", b"(;SZ[9]AB[cg][gc])", "B:G7 B:C3", BLACK, ""),
     ("PL twice", b"(;SZ[9]PL[W];AB[cg]PL[B])", "B:C3", BLACK, ""),
+    ("PL and an empty one", b"(;SZ[9]PL[W];AB[cg]PL[])", "B:C3", WHITE, ""),
     ("handicap as moves", b"(;SZ[9]HA[2];B[cg];B[gc];W[ee])", "", BLACK, "B:C3 B:G7 W:E5"),
     ("handicap as moves, white passing", b"(;SZ[9]HA[2];B[cg];W[];B[gc];W[ee])", "", BLACK, "B:C3 W:pass B:G7 W:E5"),
     ("HA[1]", b"(;SZ[9]HA[1];B[cg];W[gc])", "", BLACK, "B:C3 W:G7"),

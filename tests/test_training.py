@@ -445,7 +445,7 @@ def test_the_target_is_the_teachers_probabilities_and_the_played_move(weight):
         expected = weight * network.eval()(planes.float()).softmax(1)
     for i in range(2):
         expected[i, played[i]] += 1 - weight
-    target = training.Teacher(config, CPU.device)(planes.to(torch.bfloat16), played, 0)
+    target = training.Teacher(config, CPU)(planes.to(torch.bfloat16), played, 0)
     assert target.sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
     np.testing.assert_allclose(target, expected, atol=0.03)  # the teacher computes in 8-bit integers or bf16
 
@@ -465,10 +465,12 @@ def test_a_teacher_is_asked_about_views_of_a_settled_board():
         turned = network.eval()(torch.from_numpy(views).flatten(0, 1)).softmax(1).view(len(boards), symmetry.COUNT, 19, 19).numpy()
     expected = np.stack([symmetry.apply(turned[:, k], int(symmetry.INVERSE[k])) for k in range(symmetry.COUNT)], axis=1).reshape(-1, 8, 361)
 
-    def target(views: int, step: int = 0, seed: int = 1) -> np.ndarray:
-        teacher = training.Teacher(TrainingConfig(teacher="playouts", teacher_views=views, seed=seed), CPU.device)
+    def target(views: int, step: int = 0, seed: int = 1, rank: int = 0, world: int = 1) -> np.ndarray:
+        workers = Workers(CPU.device, rank, world)
+        teacher = training.Teacher(TrainingConfig(teacher="playouts", teacher_views=views, seed=seed), workers)
         teacher.policy = policy.Policy(weights.load("playouts")[0], {}, CPU.device, "float32")
-        return teacher(planes, torch.zeros(len(planes), dtype=torch.int64), step).numpy()
+        part = planes.tensor_split(world)[rank]
+        return teacher(part, torch.zeros(len(part), dtype=torch.int64), step).numpy()
 
     few, settled = slice(training.SETTLED), slice(training.SETTLED, None)
     np.testing.assert_allclose(target(8)[settled], expected[settled].mean(1), atol=1e-5)
@@ -485,6 +487,7 @@ def test_a_teacher_is_asked_about_views_of_a_settled_board():
     assert np.array_equal(one, target(1)), "a run that goes on draws the same views"
     assert not np.array_equal(one, target(1, step=1))
     assert not np.array_equal(one, target(1, seed=2))
+    np.testing.assert_allclose(np.concatenate([target(1, rank=rank, world=2) for rank in (0, 1)]), one, atol=1e-5)
 
 
 def test_a_teacher_is_asked_once_about_a_batch_that_comes_again(tmp_path, monkeypatch):
