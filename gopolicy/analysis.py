@@ -136,7 +136,7 @@ NAMED_RULES = {
     "tromp-taylor": Rules(),
 }
 
-# Of KataGo's JSON object, which takes ``score`` for ``scoring``, and no komi.
+# The keys of KataGo's JSON object; ``score`` is another word for ``scoring``, and komi is told elsewhere.
 RULE_KEYS = ("ko", "scoring", "score", "tax", "suicide", "hasButton", "whiteHandicapBonus", "friendlyPassOk")
 
 # KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
