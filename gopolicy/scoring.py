@@ -241,18 +241,22 @@ def prove_points(state: Any, proof: Any, owner: Any, alive: Any) -> None:
 
 @compiled(types.boolean(State, Journal, int64, int64), inner=True, apart=True)
 def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
-    """Whether a legal move gives away its chain for nothing: in atari without a capture, and in a shape that, once captured, leaves
-    room for two eyes.
+    """Whether a legal move gives away its chain for nothing: in atari without a capture, where that leaves the other side room for two
+    eyes or ends a seki.
 
     What is left, a throw-in or a nakade, may be good: up to three stones, four around a square, in a T or bent around a corner, the
-    bulky five and the cross, the rabbity six. Four stones and more are a nakade only where nothing else is left to the chains around
-    them; where one has another liberty, a seki would be given away.
+    bulky five and the cross, the rabbity six. While a chain beside them has another liberty, two stones and more are none,
+    but for two or three that save a stone of theirs from atari, as in the middle of three points: a seki would be given away.
     """
+    saves = False  # a chain from atari, for the time being
+    for d in range(4):
+        q = neighbour(state, cell, d)
+        saves = saves or (state.colour[q] == colour and state.libs[state.head[q]] == 1)
     journal.top = 0
     taken = play(state, journal, cell, colour)
     head = state.head[cell]
     stones = int64(state.stones[head])
-    away = taken == 0 and state.libs[head] == 1 and stones > 3
+    away = taken == 0 and state.libs[head] == 1 and stones > 1
     if away and stones <= 6:
         pairs = 0  # of neighbouring stones
         most = 0  # neighbours of one stone
@@ -275,13 +279,14 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
             if s == cell:
                 break
         pairs //= 2
-        if stones == 4:
-            away = pairs != 4 and most != 3 and not bent
+        if stones <= 3:
+            away = breathes and not saves
+        elif stones == 4:
+            away = breathes or (pairs != 4 and most != 3 and not bent)
         elif stones == 5:
-            away = pairs != 5 and most != 4
+            away = breathes or (pairs != 5 and most != 4)
         else:
-            away = pairs != 6 or most != 4
-        away = away or breathes
+            away = breathes or pairs != 6 or most != 4
     take_back(state, journal)
     return away
 

@@ -751,16 +751,142 @@ BENT_FOUR = """
 """
 
 
+# Black's two stones between two chains of White, which have an eye each, and a liberty in common with each of them. Who plays there is
+# captured, and White then has a third eye. Black has four points of territory elsewhere, White five.
+TWO_STONES = """
+    . o o . x . o o .
+    o o o o x o o o o
+    X X X X O X X X X
+    . X . X O X . X .
+    X X X X O X X X X
+    O O O O O O O O O
+    . O . O . O . O .
+    O O O O O O O O O
+    O O O O O O O O O
+"""
+
+
 @pytest.mark.parametrize("weights", [None, "playouts", "default"])
-def test_a_seki_that_four_stones_would_end(weights: str | None) -> None:
+@pytest.mark.parametrize(("picture", "area", "territory"), [(SHARED, -23, -3), (TWO_STONES, 26 - 46 - 7, 4 - 5)])
+def test_a_seki_that_a_side_would_end_to_its_loss(picture: str, area: int, territory: int, weights: str | None) -> None:
     policy = Uniform() if weights is None else gopolicy.load(weights, precision="float32")
-    board = board_of(SHARED)
+    board = board_of(picture)
     judgement = scoring.judge(policy, board, playouts=8)
     assert not judgement.dead.any()
-    assert np.array_equal(judgement.seki, at(SHARED, "xo"))
-    assert (judgement.lead(), judgement.lead(rules="territory")) == (-23, -3)
+    assert np.array_equal(judgement.seki, at(picture, "xo"))
+    assert (judgement.lead(), judgement.lead(rules="territory")) == (area, territory)
     for board.to_play in (BLACK, WHITE):
         assert not scoring.worth_playing(policy, board).any()
+
+
+# Black's move at ``*`` leaves his chain one liberty, and takes nothing.
+SELF_ATARI = {
+    "the middle of three points, before White plays there": (
+        """
+            x * . O . . .
+            O O O O . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        True,
+    ),
+    "the third of four points, before White plays there": (
+        """
+            x x * . O . .
+            O O O O O . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        True,
+    ),
+    "a throw-in": (
+        """
+            . * O . . . .
+            O O . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        True,
+    ),
+    "two stones in White's last three points": (
+        """
+            . x * O X . .
+            O O O O X . .
+            X X X X X . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        True,
+    ),
+    "the same while White has another liberty": (
+        """
+            . x * O . X .
+            O O O O X X .
+            X X X X X . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        False,
+    ),
+    "three stones in White's last four points": (
+        """
+            . x x * O X .
+            O O O O O X .
+            X X X X X X .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        True,
+    ),
+    "the same three while White has another liberty": (
+        """
+            . x x * O . X
+            O O O O O X X
+            X X X X X X .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SELF_ATARI)
+def test_playouts_put_themselves_into_atari_where_it_may_be_good(name: str) -> None:
+    picture, played = SELF_ATARI[name]
+    board, point = board_of(picture), int(np.flatnonzero(at(picture, "*"))[0])
+    then = board.copy()
+    then.play(point, BLACK)
+    stones = then.stones().ravel()
+    (chain,) = (part for part in parts(set(np.flatnonzero(stones == BLACK).tolist()), then.size) if point in part)
+    liberties = {q for p in chain for q in neighbours(p, then.size) if stones[q] == EMPTY}
+    assert (len(liberties), then.captures) == (1, board.captures), "the picture is of what it says"
+
+    class Certain(Uniform):
+        def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+            logs = super().log_probabilities(planes)
+            logs[:, point] += 100
+            return logs
+
+    ends = scoring.play_out(Certain(), board, playouts=1, limit=1)[0]
+    assert (ends.ravel()[point] == BLACK) == played
 
 
 @pytest.mark.parametrize("weights", [None, "playouts", "default"])
