@@ -154,7 +154,7 @@ class Engine:
             "printsgf": self.printsgf,
             "cputime": lambda _: f"{time.process_time():.3f}",
             # What KGS calls Chinese rules forbids every repetition.
-            "kgs-rules": lambda words: self.set_rules(["chinese-kgs" if word == "chinese" else word for word in words]),
+            "kgs-rules": lambda words: self.set_rules(["chinese-kgs" if word.lower() == "chinese" else word for word in words]),
             "kata-set-rules": self.set_rules,
             "kata-get-rules": lambda _: json.dumps(self.rules.described()),
             "kata-raw-nn": self.raw_network,

@@ -438,6 +438,7 @@ def test_rules():
     for name, scoring, ko in (
         ("kgs-rules japanese", "TERRITORY", "SIMPLE"),
         ("kgs-rules chinese", "AREA", "POSITIONAL"),
+        ("kgs-rules Chinese", "AREA", "POSITIONAL"),
         ("kgs-rules new_zealand", "AREA", "POSITIONAL"),
         ("kata-set-rules chinese", "AREA", "SIMPLE"),
         ('kata-set-rules {"ko": "SITUATIONAL", "scoring": "TERRITORY"}', "TERRITORY", "POSITIONAL"),
