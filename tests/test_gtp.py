@@ -421,6 +421,17 @@ def test_fixed_handicap_as_gnu_go_places_it():
         assert ours[0] == "?" or set(ours[1:].split()) == set(theirs[1:].split())
 
 
+def test_handicap_stones_leave_a_point_free():
+    engine = engine_of()
+    tell(engine, "boardsize 2")
+    assert tell(engine, "set_free_handicap A1 A2 B1 B2", "set_free_handicap A1 A2 B1") == ["? bad vertex list", "="]
+
+
+def test_passes_do_not_stand_in_the_way_of_handicap_stones():
+    """The board is still empty. As in GNU Go, they are no moves of the game then."""
+    assert tell(engine_of(), "play b pass", "fixed_handicap 2", "undo") == ["=", "= D4 Q16", "? cannot undo"]
+
+
 @pytest.mark.parametrize(("size", "count"), [(19, 2), (19, 9), (19, 17), (19, 360), (9, 10), (8, 5), (5, 2), (2, 2), (2, 3), (25, 100)])
 def test_free_handicap_has_as_many_stones_as_asked_for(size, count):
     engine = engine_of()
@@ -458,8 +469,8 @@ def test_simple_ko_lets_a_board_repeat():
     assert not engine.board.is_legal("A1", BLACK)
     assert tell(engine, "kata-set-rules japanese") == ["="]
     assert engine.board.is_legal("A1", BLACK)
-    # Rules stay from game to game.
-    for new_game in ("clear_board", "boardsize 2"):
+    # Rules stay from game to game, and where handicap stones are put.
+    for new_game in ("clear_board", "boardsize 2", "set_free_handicap A1 B2"):
         tell(engine, new_game)
         assert not engine.board.superko
 
@@ -594,6 +605,8 @@ def test_a_file_that_cannot_be_loaded(tmp_path, content, capsys):
         (["time_settings 300 0 0", "time_left b 0.1 0", "clear_board"], 8),
         (["time_settings 3 0 0", "time_left b 300 0", "boardsize 19"], 1),
         (["time_left b 0.1 0", "clear_board"], 8),
+        # Handicap stones are no other game.
+        (["time_left b 0.1 0", "set_free_handicap A1 B1"], 1),
     ],
 )
 def test_eight_views_while_there_is_time(commands, views):
@@ -678,6 +691,17 @@ def test_it_passes_and_resigns_when_the_scorer_says_so():
     assert tell(resigning, "genmove w", "reg_genmove w", "lz-genmove_analyze w")[:2] == ["= resign", "= pass"]
     assert tell(resigning, "lz-genmove_analyze w")[0].endswith("\nplay resign")
     assert resigning.board.moves == []
+
+
+def test_who_resigns_is_who_is_asked_for_a_move():
+    """It may be anybody's turn: clients set stones up through play."""
+
+    class BlackLost(Scores):
+        def is_lost(self, board, komi, rules, stop=None):
+            return board.to_play == BLACK
+
+    engine = engine_of(scorer=BlackLost, resigns=True)
+    assert tell(engine, "genmove w", "play b C3", "genmove b") == ["= D4", "=", "= resign"]
 
 
 def test_cleanup_takes_dead_stones_off():
@@ -864,6 +888,7 @@ def test_what_the_scorer_knows_is_told_from_the_players_view():
     tell(engine, "boardsize 5")
     for colour, winrate, lead, first, utility in (("b", 0.8, 6.5, 1.0, 0.6), ("w", 0.2, -6.5, -1.0, -0.6)):
         (answer,) = tell(engine, f"kata-analyze {colour} 50 ownership true rootInfo true")
+        assert "movesOwnership" not in answer
         text, _, owners = answer.partition(" ownership ")
         text, _, root = text.partition(" rootInfo ")
         for move in infos(text):
@@ -1186,6 +1211,17 @@ def test_an_interval_is_in_hundredths_of_a_second(monkeypatch, arguments, lines)
     """A line at the start, and one each interval; half a second where nothing is said."""
     (answer,) = tell(undisturbed(monkeypatch, 1.9), f"kata-analyze {arguments}")
     assert answer.count("\n") == lines
+
+
+def test_an_analysis_with_nothing_left_to_look_at_sleeps_until_the_next_line(monkeypatch):
+    """It looks for input at once as long as the pvs grow, and never after: a GUI leaves an analysis on for hours."""
+    engine = undisturbed(monkeypatch, 10)
+    quiet, waits = engine.quiet, []
+    engine.quiet = lambda wait: waits.append(wait) or quiet(wait)
+    tell(engine, "boardsize 5", "lz-analyze b 50")
+    assert waits[0] == 0
+    assert all(waits[waits.count(0) :])
+    assert waits[-1] > 0
 
 
 def test_an_interval_longer_than_the_machine_can_wait():
