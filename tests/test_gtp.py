@@ -499,6 +499,15 @@ def test_games_are_written_and_read(tmp_path):
     assert state(other) == before
 
 
+def test_the_name_of_a_file_may_be_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("7").write_text("(;SZ[9];B[dd];W[ee])")
+    engine = engine_of()
+    for command, count in (("loadsgf 7", 2), ("loadsgf 7 2", 1)):
+        assert tell(engine, command) == ["="]
+        assert engine.board.move_number == count
+
+
 def test_a_file_is_another_game_for_the_clock(tmp_path):
     (tmp_path / "game.sgf").write_text("(;SZ[9];B[dd])")
     policy = Prefers("E5")
@@ -932,6 +941,15 @@ def test_raw_network():
     assert not np.allclose(parts[0], parts[1], atol=1e-4)
     assert tell(engine, "kata-raw-nn 5")[0] == "=\nsymmetry " + blocks[5].rstrip("\n")
     assert tell(engine, "kata-raw-nn", "kata-raw-nn ALL") == [answer] * 2
+
+
+def test_the_raw_network_sees_stones_that_were_set_up():
+    policy = Prefers("E5")
+    engine = engine_of(policy)
+    tell(engine, "boardsize 9", "set_free_handicap A1 B1", "play w C1", "kata-raw-nn 0")
+    assert (policy.boards[-1].stones() == engine.board.stones()).all()
+    tell(engine, "kata-raw-nn 1")
+    assert sorted(policy.boards[-1].stones().ravel()) == sorted(engine.board.stones().ravel())
 
 
 def raw_fields(text: str) -> dict[str, list[float]]:
