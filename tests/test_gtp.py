@@ -731,6 +731,12 @@ def test_cleanup_plays_beside_dead_stones_at_the_edge():
     assert tell(engine, "boardsize 9", "play w J5", "kgs-genmove_cleanup b")[2] == "= H5"
 
 
+@pytest.mark.parametrize(("dead", "beside"), [("A2", "A1"), ("A8", "A9"), ("B5", "A5"), ("H5", "J5")])
+def test_cleanup_plays_on_the_first_line(dead, beside):
+    engine = engine_of(Prefers("E5", beside), scorer=lambda: Scores(dead=(dead,), passes=True))
+    assert tell(engine, "boardsize 9", f"play w {dead}", "kgs-genmove_cleanup b")[2] == f"= {beside}"
+
+
 def test_cleanup_never_resigns():
     """The stones on the board decide what the game was, and both players are counting."""
     for passes, move in ((False, "= G7"), (True, "= D3")):
