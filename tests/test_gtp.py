@@ -1206,6 +1206,15 @@ def test_the_first_line_of_an_analysis_waits_for_no_playout():
     assert " ownership 1.0000 " in line
 
 
+def test_whoever_waits_for_more_lines_gets_the_first_before_the_ownership_is_known():
+    engine = engine_of(Prefers("D4"), scorer=lambda: Scores(winrate=0.8))
+    engine.quiet = lambda _: True
+    pieces = engine.pieces("kata-analyze b 50 ownership true")
+    first, second = next(pieces), next(pieces)
+    assert (" winrate 0.500000 " in first, "ownership" in first) == (True, False)
+    assert (" winrate 0.800000 " in second, " ownership 1.0000 " in second) == (True, True)
+
+
 def test_the_end_of_input_ends_an_analysis():
     out = served(b"lz-analyze 10").decode()
     assert out.startswith("=\ninfo move D4 ")
