@@ -140,7 +140,7 @@ NAMED_RULES = {
 RULE_KEYS = ("ko", "scoring", "score", "tax", "suicide", "hasButton", "whiteHandicapBonus", "friendlyPassOk")
 
 # KataGo's short form, as koPOSITIONALscoreAREAtaxNONEsui0.
-SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb(0|n1?))?")
+SHORT_RULES = re.compile(r"ko([a-z]+?)score([a-z]+?)tax([a-z]+?)(?:sui[01])?(?:button([01]))?(?:whb(0|n1?))?(?:fpok[01])?")
 
 
 def plain_name(name: str) -> str:
