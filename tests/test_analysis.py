@@ -205,6 +205,33 @@ def test_forms_of_rules(told, rules):
     assert analysis.rules_from(rules.described()) == rules
 
 
+# KataGo's named rules (Rules::parseRules), as its Rules::toStringNoKomi writes them.
+TABLE_OF_RULES = {
+    "aga": "koSITUATIONALscoreAREAtaxNONEsui0whbN-1fpok1",
+    "aga-button": "koSITUATIONALscoreAREAtaxNONEsui0button1whbN-1fpok1",
+    "ancient-area": "koSIMPLEscoreAREAtaxALLsui0fpok1",
+    "ancient-territory": "koSIMPLEscoreTERRITORYtaxALLsui0",
+    "bga": "koSITUATIONALscoreAREAtaxNONEsui0whbN-1fpok1",
+    "chinese": "koSIMPLEscoreAREAtaxNONEsui0whbNfpok1",
+    "chinese-kgs": "koPOSITIONALscoreAREAtaxNONEsui0whbNfpok1",
+    "chinese-ogs": "koPOSITIONALscoreAREAtaxNONEsui0whbNfpok1",
+    "japanese": "koSIMPLEscoreTERRITORYtaxSEKIsui0",
+    "korean": "koSIMPLEscoreTERRITORYtaxSEKIsui0",
+    "new-zealand": "koSITUATIONALscoreAREAtaxNONEsui1fpok1",
+    "stone-scoring": "koSIMPLEscoreAREAtaxALLsui0fpok1",
+    "tromp-taylor": "koPOSITIONALscoreAREAtaxNONEsui1",
+}
+
+
+def test_named_rules_are_those_of_katago():
+    assert TABLE_OF_RULES.keys() == analysis.NAMED_RULES.keys()
+    for name, short in TABLE_OF_RULES.items():
+        named, spelt = analysis.rules_from(name), analysis.rules_from(short)
+        assert (named, named.uncounted) == (spelt, spelt.uncounted), name
+        if "taxALL" not in short:  # that one is not played here
+            assert f"tax{named.described()['tax']}sui" in short, name
+
+
 @pytest.mark.parametrize(
     ("told", "left_out"),
     [
@@ -387,6 +414,18 @@ def test_a_query_of_katrain():
     assert len(moves[0]["pv"]) == 10
 
 
+def test_ownership_stands_where_it_is_asked_for():
+    for where in ((), ("includeOwnership",), ("includeMovesOwnership",)):
+        (answer,) = ask(analyst_of(scorer=Scores), **query_of(**dict.fromkeys(where, True)))
+        assert ("ownership" in answer) == ("includeOwnership" in where)
+        assert {"ownership" in move for move in answer["moveInfos"]} == {"includeMovesOwnership" in where}
+
+
+def test_a_lead_that_is_not_known_has_no_sign():
+    (answer,) = ask(analyst_of(), **query_of(overrideSettings={"reportAnalysisWinratesAs": "WHITE"}))
+    assert "-0.0" not in json.dumps(answer)
+
+
 class Settled(Scores):
     """Only a move at the points told gains something."""
 
@@ -551,6 +590,7 @@ def test_turns_and_priorities():
         order.append((answer["id"], answer["turnNumber"]))
         assert answer["rootInfo"]["currentPlayer"] == "BW"[answer["turnNumber"] % 2]
     assert order == [("last", 1), ("first", 3), ("q", 0), ("q", 1), ("q", 3), ("last", 2)]
+    assert ask(analyst, **query_of(priority=-1))[0]["turnNumber"] == 0
     answers = ask(analyst, **query_of(moves=moves, analyzeTurns=[2, 0, 2], priority=2**61))
     assert [answer["turnNumber"] for answer in answers] == [0, 2], "a turn is answered once"
 
@@ -610,6 +650,7 @@ WRONG = [
     ({"moves": [["X", "D4"]]}, "moves"),
     ({"moves": [["B", "K4"]]}, "moves"),
     ({"moves": [["B", 3]]}, "moves"),
+    ({"moves": [["B", "(9,0)"]]}, "moves"),
     ({"moves": [["B", "D4"], ["W", "D4"]]}, "moves"),
     ({"initialStones": [["B", "pass"]]}, "initialStones"),
     ({"initialStones": [["B", "A1"], ["W", "A2"], ["W", "B1"]]}, "initialStones"),
@@ -618,6 +659,9 @@ WRONG = [
     ({"rules": 7}, "rules"),
     ({"komi": "6.5"}, "komi"),
     ({"komi": 1e9}, "komi"),
+    ({"komi": float("nan")}, "komi"),
+    ({"komi": True}, "komi"),
+    ({"whiteHandicapBonus": "N-2"}, "whiteHandicapBonus"),
     ({"analyzeTurns": [1]}, "analyzeTurns"),
     ({"analyzeTurns": [-1]}, "analyzeTurns"),
     ({"analyzeTurns": 0}, "analyzeTurns"),
