@@ -339,6 +339,35 @@ def test_playouts_look_at_the_board_from_all_sides_and_play_where_they_looked() 
     assert sorted(sides[:8]) == sorted(sides[8:]) == list(range(8))
 
 
+class Central(Uniform):
+    """A policy of the 3x3 board: the point in the middle 1/2, the sides 1/12 each, the corners 1/24 each."""
+
+    WEIGHTS = np.array([1, 2, 1, 2, 12, 2, 1, 2, 1]) / 24
+
+    def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
+        return torch.from_numpy(np.log(self.WEIGHTS)).expand(len(planes), 9)
+
+
+def test_moves_of_playouts_are_drawn_as_often_as_the_policy_says() -> None:
+    """The second move too, whatever the first was. What is left empty lies beside both stones, and is nobody's."""
+    count = 2000
+    ends = scoring.play_out(Central(), Board(3), playouts=count, limit=2).reshape(count, 9)
+    firsts = np.where(np.arange(count) % 2 == 0, BLACK, WHITE)[:, None]  # who begins
+    first, second = (ends == firsts).argmax(axis=1), (ends == -firsts).argmax(axis=1)
+    assert (np.abs(ends).sum(axis=1) == 2).all()
+    weights = Central.WEIGHTS
+    pairs = np.outer(weights, weights) / (1 - weights[:, None])
+    np.fill_diagonal(pairs, 0)
+    assert pairs.sum() == pytest.approx(1)
+    seen = np.zeros((9, 9))
+    np.add.at(seen, (first, second), 1)
+    for drawn, expected in ((seen.sum(axis=1), pairs.sum(axis=1)), (seen[4], pairs[4]), (seen[:, 4], pairs[:, 4])):
+        possible = expected > 0
+        expected = expected[possible] * count
+        # Pearson's statistic, of 8 or fewer degrees of freedom: over 30 one time in 5,000.
+        assert ((drawn[possible] - expected) ** 2 / expected).sum() < 30
+
+
 def test_the_same_position_has_the_same_playouts() -> None:
     board = random_position(9, random.Random(1), 40)
     first = scoring.play_out(Uniform(), board, playouts=8)
