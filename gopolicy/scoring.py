@@ -156,10 +156,9 @@ def find_vital(state: Any, proof: Any, region: Any) -> None:
 def has_two_eyes(state: Any, proof: Any, region: Any, colour: Any) -> Any:
     """Whether the other side might make two eyes in a region: two of its points that touch neither stones of ``colour`` nor each other.
 
-    True as well for a region that has no stone of the colour around it.
+    So it might on a board without stones of the colour: the smallest has four points.
     """
     inner = 0
-    walls = 0
     last = int64(0)
     for i in range(proof.first[region], proof.first[region + 1]):
         cell = int64(proof.cells[i])
@@ -167,16 +166,12 @@ def has_two_eyes(state: Any, proof: Any, region: Any, colour: Any) -> Any:
         for d in range(4):
             if state.colour[neighbour(state, cell, d)] == colour:
                 free = False
-        if not free:
-            walls += 1
-            continue
-        inner += 1
-        if inner > 2:
-            return True
-        if inner == 2 and abs(cell - last) != 1 and abs(cell - last) != state.stride:
-            return True
-        last = cell
-    return walls == 0
+        if free:
+            inner += 1
+            if inner > 2 or (inner == 2 and abs(cell - last) != 1 and abs(cell - last) != state.stride):
+                return True
+            last = cell
+    return False
 
 
 @compiled(void(State, Proof, int64), inner=True, apart=True)
