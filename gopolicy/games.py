@@ -607,7 +607,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "archives", nargs="+", type=named_path, metavar="ARCHIVE", help="folders, .sgf, .gz, .bz2, .xz, .zip, .tar (also packed), .7z"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the packed file to write, for example games.gpk")
+    parser.add_argument("--out", type=named_path, required=True, help="the packed file to write, for example games.gpk")
     add_filter_arguments(parser)
 
 

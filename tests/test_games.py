@@ -531,6 +531,9 @@ def test_a_game_of_a_collection_is_refused_by_its_own_name(tmp_path: Path, capsy
     with pytest.raises(SystemExit):
         cli.main(["pack", "", "--out", str(tmp_path / "g.gpk")])
     assert "'': expected the name of a file or folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["pack", str(tmp_path / "two.sgf"), "--out", ""])
+    assert "argument --out: '': expected the name of a file or folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
