@@ -107,7 +107,7 @@ class TrainingConfig:
     decay: str = _option("cosine", "how the learning rate falls to --final-lr by the end", "cosine", "linear", "constant", "half-every")
     final_lr: float = _option(0.01, "learning rate at the end, as a part of --lr (cosine, linear)")
     half_every: int = _option(100_000, "steps after which the learning rate is halved (half-every)")
-    steps: int = _option(0, "steps of the whole run; the learning rate then follows steps, never the clock")
+    steps: int = _option(0, "steps of the whole run; the learning rate then follows steps, never the clock; 0: --max-minutes alone")
     max_minutes: float = _option(0.0, f"stops after this time; 0: never, if --steps is given, else after {DEFAULT_MINUTES:.0f}")
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
