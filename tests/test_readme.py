@@ -103,6 +103,7 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         "RESULTS.md",
         "data/README.md",
         "docs/planes.md",
+        "docs/rules.md",
         "docs/why-this-network.md",
         "docs/sabaki.md",
         "docs/ogs.md",
