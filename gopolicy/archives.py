@@ -141,7 +141,7 @@ def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item
         yield _member(label, file.read(MEMBER_LIMIT + 1))
     else:
         read = ", ".join(kind for kind in _ARCHIVES if not kind.startswith(".t") or kind == ".tar")
-        yield Refused(label, f"it is no archive of a kind that is read ({read})")
+        yield Refused(label, f"it is no archive of a kind that is read ({read})" if magic else "it is empty")
 
 
 class _Stream(Protocol):

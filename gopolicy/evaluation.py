@@ -27,6 +27,7 @@ from gopolicy.errors import MAX_THREADS, GamesError, UsageError, whole_number
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
+WRONG = 6  # pictures of positions, by default
 
 
 @dataclass
@@ -257,7 +258,7 @@ def add_arguments(parser: Any) -> None:
         metavar="DIR",
         help="draws calibration, accuracy by move number and rank, and the positions it gets most wrong",
     )
-    parser.add_argument("--wrong", type=int, default=6, metavar="N", help="how many of those positions (default: 6)")
+    parser.add_argument("--wrong", type=int, metavar="N", help=f"how many of those positions (default: {WRONG})")
 
 
 def _is_packed(path: Path) -> bool:
@@ -279,8 +280,12 @@ def run(args: Any) -> int:
     for path in args.games:
         if not path.exists():
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")
-    if args.pictures is not None:
-        args.pictures.mkdir(parents=True, exist_ok=True)  # now: not to measure for nothing
+    if args.pictures is None and args.wrong is not None:
+        raise UsageError(f"--wrong {args.wrong} says how many positions are drawn, and nothing is without --pictures DIR")
+    if args.pictures is not None:  # now: not to measure for nothing
+        if args.pictures.exists() and not args.pictures.is_dir():
+            raise UsageError(f"--pictures {args.pictures} is a file; the pictures need a folder")
+        args.pictures.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
             packed, split = games.PackedGames.open(args.games[0]), args.split or "test"
@@ -300,7 +305,8 @@ def run(args: Any) -> int:
         result = summary(answers, packed, split, args.symmetries)
         print(json.dumps(result) if args.json else report(result), flush=True)
         if args.pictures is not None:
-            write_pictures(answers, packed, player, args.pictures, args.wrong, args.symmetries)
+            wrong = WRONG if args.wrong is None else args.wrong
+            write_pictures(answers, packed, player, args.pictures, wrong, args.symmetries)
     return 0
 
 

@@ -969,7 +969,8 @@ def _handicap_points(handicap: int, placed: int, moves: list[Stone], convention:
     begun = [colour for colour, _ in moves[: 2 * handicap]]
     if convention and set(begun[::2]) == {WHITE} and WHITE not in begun[1::2]:
         return [point_from_sgf(point, 19) for point in convention.split()]
-    reason = f"HA[{handicap}], but {f'only {placed}' if placed else 'no'} handicap stones: nothing says where they stood"
+    stones = "no handicap stones" if not placed else "only 1 handicap stone" if placed == 1 else f"only {placed} handicap stones"
+    reason = f"HA[{handicap}], but {stones}: nothing says where they stood"
     raise SgfError(f"{label}: {reason}", "handicap-without-stones")
 
 

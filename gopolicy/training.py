@@ -918,7 +918,7 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
     source = args.games or (checkpoint.facts["file"] if checkpoint else None)
     if source is None:
         if args.resume:
-            raise OptionError(f"there is no run in {out} to go on with, and no packed games are given for a new one")
+            raise OptionError(f"there is no checkpoint in {out} to go on from, and no packed games are given to start anew")
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
     with ExitStack() as held, Workers.start(config.device) as workers:

@@ -84,7 +84,9 @@ def test_networks_of_two_shapes_are_refused(tmp_path: Path, settings: dict[str, 
     weights.save(tmp_path / "b", PolicyNetwork(shape(**settings)), {})
     status, said = run(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
     assert status == 1
-    assert said.startswith("average.py: weights of two shapes")
+    assert said.startswith("average.py: weights of two shapes have no average: residual, ")
+    one, other = said.removeprefix("average.py: weights of two shapes have no average: ").split(" and ")
+    assert one.strip() != other.strip(), "what differs is said"
     assert said.count("\n") == 1
     assert not (tmp_path / "c").exists()
 

@@ -113,7 +113,7 @@ def test_wrong_use_is_status_2(arguments: list[str]) -> None:
         (["top", "GAME", "--move", "0", "--weights", "WEIGHTS"], "--move is 0, expected a whole number, 1 or more"),
         (["top", "GAME", "--weights", "WEIGHTS", "--device", "meta"], "device 'meta' is not to be had here"),
         (["evaluate", "WEIGHTS", "GAME", "--precision", "fp8"], "the precision 'fp8' is not known: take auto, bf16, float32, or int8"),
-        (["train", "--out", "OUT/run", "--resume"], "there is no run in"),
+        (["train", "--out", "OUT/run", "--resume"], "there is no checkpoint in"),
         (["train", "a.gpk", "--out", "OUT/run", "--filters", "0"], "filters"),
         (["train", "a.gpk", "--out", "OUT/run", "--batch-size", "100"], "multiple of 8"),
         (["train", "--out", "OUT/run"], "gopolicy pack"),

@@ -416,7 +416,7 @@ def test_what_the_command_does_where_nothing_is_said(tmp_path: Path, capsys: pyt
     parser = argparse.ArgumentParser()
     evaluation.add_arguments(parser)
     args = parser.parse_args(["fast", "g.gpk"])
-    assert (args.symmetries, args.seed, args.wrong, args.max_positions, args.split, args.device) == (1, 1, 6, None, None, "auto")
+    assert (args.symmetries, args.seed, args.wrong, args.max_positions, args.split, args.device) == (1, 1, None, None, None, "auto")
     weights.save(tmp_path / "w.safetensors", network(), {})
     folder = test_games.write(tmp_path / "in", [test_games.record(1), test_games.record(2)])
     command = [
@@ -445,6 +445,14 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
     assert "evaluating" not in said
     assert said.count("\n") == 1
     assert str(tmp_path / "file") in said
+    for options, sentence in (
+        (["--pictures", str(tmp_path / "file")], "file is a file; the pictures need a folder"),
+        (["--wrong", "3"], "--wrong 3 says how many positions are drawn, and nothing is without --pictures DIR"),
+    ):
+        assert cli.main(["evaluate", "fast", str(games_file), *options]) == 2
+        said = capsys.readouterr().err
+        assert said.rstrip().endswith(sentence)
+        assert said.count("\n") == 1
 
 
 def test_a_set_without_a_position_says_what_it_lacks(tmp_path: Path, player: Policy) -> None:

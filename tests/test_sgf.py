@@ -300,7 +300,8 @@ def test_fox_handicap_is_known_on_19_lines_and_where_no_stone_is_told() -> None:
         FOX.format(2, "AP[foxwq]", "cc").replace("SZ[19]", "SZ[13]").replace("[qn]", "[jj]").replace("[nc]", "[jc]").replace("[nq]", "[cj]")
     )
     assert refusal(small) == "handicap-without-stones"
-    assert refusal(FOX.format(3, "AP[foxwq]AB[pd]", "dd")) == "handicap-without-stones"
+    with pytest.raises(SgfError, match=r"HA\[3\], but only 1 handicap stone: nothing"):
+        read_sgf(FOX.format(3, "AP[foxwq]AB[pd]", "dd"))
     assert refusal(FOX.format(10, "AP[foxwq]", "dd")) == "handicap-without-stones"
 
 
