@@ -368,6 +368,24 @@ def test_moves_of_playouts_are_drawn_as_often_as_the_policy_says() -> None:
         assert ((drawn[possible] - expected) ** 2 / expected).sum() < 30
 
 
+ALL_PROVEN = """
+    . . X O . .
+    X X X O O O
+    . . X O . .
+    X X X O O O
+    X X X O O O
+    X X X O O O
+"""
+
+
+def test_a_playout_makes_no_move_in_proven_territory() -> None:
+    board, policy = board_of(ALL_PROVEN), Uniform()
+    for board.to_play in (BLACK, WHITE):
+        assert board.sensible_mask().sum() == 8, "no point is a true eye"
+    assert (scoring.play_out(policy, board, playouts=3) == np.where(np.arange(6) < 3, BLACK, WHITE)).all()
+    assert policy.asked == 2 * 3, "both pass"
+
+
 def test_the_same_position_has_the_same_playouts() -> None:
     board = random_position(9, random.Random(1), 40)
     first = scoring.play_out(Uniform(), board, playouts=8)
