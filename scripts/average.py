@@ -32,8 +32,9 @@ def between(first: PolicyNetwork, second: PolicyNetwork, share: float) -> Policy
     """The folded network whose numbers are (1 - share) · first + share · second. Raises WeightsError for networks of two shapes."""
     first, second = first.folded(), second.folded()
     if first.config != second.config:
-        shapes = " and ".join(f"{c.kind}, {c.filters} filters, {c.layers} layers, planes {c.planes}" for c in (first.config, second.config))
-        raise WeightsError(f"weights of two shapes have no average: {shapes}")
+        configs = first.config, second.config
+        shapes = (f"{c.kind}, {c.filters} filters, {c.layers} layers, planes {c.planes}, size {c.size}" for c in configs)
+        raise WeightsError(f"weights of two shapes have no average: {' and '.join(shapes)}")
     for mine, other in zip(first.parameters(), second.parameters(), strict=True):
         mine.copy_(torch.lerp(mine.double(), other.double(), share))
     return first

@@ -78,7 +78,9 @@ def test_both_ends_are_the_networks_themselves_and_between_them_is_the_mean(tmp_
     assert told == [("start.safetensors", 0.75, "start", 1), ("end.safetensors", 0.25, "end", 2)]
 
 
-@pytest.mark.parametrize("settings", [{"filters": 8}, {"layers": 3}, {"kind": "alphago"}, {"planes": "alphago12", "in_planes": 12}])
+@pytest.mark.parametrize(
+    "settings", [{"filters": 8}, {"layers": 3}, {"kind": "alphago"}, {"planes": "alphago12", "in_planes": 12}, {"size": 9}]
+)
 def test_networks_of_two_shapes_are_refused(tmp_path: Path, settings: dict[str, Any], run: Callable[..., tuple[int, str]]) -> None:
     saved(tmp_path / "a", 1)
     weights.save(tmp_path / "b", PolicyNetwork(shape(**settings)), {})
