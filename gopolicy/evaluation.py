@@ -281,7 +281,7 @@ def run(args: Any) -> int:
         if not path.exists():
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")
     if args.pictures is None and args.wrong is not None:
-        raise UsageError(f"--wrong {args.wrong} says how many positions are drawn, and nothing is without --pictures DIR")
+        raise UsageError(f"--wrong {args.wrong} says how many positions are drawn, but without --pictures DIR none are")
     if args.pictures is not None:  # now: not to measure for nothing
         if args.pictures.exists() and not args.pictures.is_dir():
             raise UsageError(f"--pictures {args.pictures} is a file; the pictures need a folder")

@@ -447,7 +447,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
     assert str(tmp_path / "file") in said
     for options, sentence in (
         (["--pictures", str(tmp_path / "file")], "file is a file; the pictures need a folder"),
-        (["--wrong", "3"], "--wrong 3 says how many positions are drawn, and nothing is without --pictures DIR"),
+        (["--wrong", "3"], "--wrong 3 says how many positions are drawn, but without --pictures DIR none are"),
     ):
         assert cli.main(["evaluate", "fast", str(games_file), *options]) == 2
         said = capsys.readouterr().err
