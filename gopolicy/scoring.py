@@ -240,8 +240,9 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     eyes or ends a seki.
 
     What is left, a throw-in or a nakade, may be good: up to three stones, four around a square, in a T or bent around a corner, the
-    bulky five and the cross, the rabbity six. While a chain beside them has another liberty, two stones and more are none,
-    but for two or three that save a stone of theirs from atari, as in the middle of three points: a seki would be given away.
+    bulky five and the cross, the rabbity six. While a chain of the other side beside them has another liberty, two stones and more would
+    give a seki away, and are left out; but two or three are not where one of their chains was in atari, as in the middle of three points.
+    No reading: a sacrifice of two or three stones that gains a move while such a liberty is open is left out too.
     """
     saves = False  # a chain from atari, for the time being
     for d in range(4):
