@@ -234,15 +234,35 @@ def prove_points(state: Any, proof: Any, owner: Any, alive: Any) -> None:
         alive[point] = proof.stones[cell_of(state, point)]
 
 
+@compiled(types.boolean(State, int64), inner=True)
+def has_eye(state: Any, stone: Any) -> Any:
+    """Whether the chain of a stone has a liberty with nothing but stones of its colour and the border around."""
+    colour = state.colour[stone]
+    s = int64(stone)
+    while True:
+        for d in range(4):
+            q = neighbour(state, s, d)
+            if state.colour[q] == EMPTY:
+                walls = 0
+                for e in range(4):
+                    c = state.colour[neighbour(state, q, e)]
+                    walls += c == colour or c == BORDER
+                if walls == 4:
+                    return True
+        s = int64(state.next[s])
+        if s == stone:
+            return False
+
+
 @compiled(types.boolean(State, Journal, int64, int64), inner=True, apart=True)
 def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
-    """Whether a legal move gives away its chain for nothing: in atari without a capture, where that leaves the other side room for two
-    eyes or ends a seki.
+    """Whether a legal move gives away its chain for nothing: in atari without a capture, where that leaves the other side two eyes or
+    ends a seki.
 
     What is left, a throw-in or a nakade, may be good: up to three stones, four around a square, in a T or bent around a corner, the
-    bulky five and the cross, the rabbity six. While a chain of the other side beside them has another liberty, two stones and more would
-    give a seki away, and are left out; but two or three are not where one of their chains was in atari, as in the middle of three points.
-    No reading: a sacrifice of two or three stones that gains a move while such a liberty is open is left out too.
+    bulky five and the cross, the rabbity six. While a chain of the other side beside them has another liberty, four stones and more would
+    give a seki away, and are left out; so are two or three beside one that has an eye, but where a chain of theirs was in atari, as in the
+    middle of three points.
     """
     saves = False  # a chain from atari, for the time being
     for d in range(4):
@@ -257,7 +277,7 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
         pairs = 0  # of neighbouring stones
         most = 0  # neighbours of one stone
         bent = False  # around a corner
-        breathes = False  # a chain beside it has another liberty
+        breathes = False  # a chain beside it has another liberty, of few stones an eye
         s = int64(cell)
         while True:
             degree = 0
@@ -267,7 +287,8 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
                 c = state.colour[q]
                 degree += c == colour
                 edges += c == BORDER
-                breathes = breathes or (c == -colour and state.libs[state.head[q]] > 1)
+                if c == -colour and not breathes:
+                    breathes = has_eye(state, q) if stones <= 3 else state.libs[state.head[q]] > 1
             pairs += degree
             most = max(most, degree)
             bent = bent or (degree == 2 and edges == 2)

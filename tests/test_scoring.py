@@ -876,7 +876,7 @@ SELF_ATARI = {
         """,
         True,
     ),
-    "the same while White has another liberty": (
+    "the same while White has a liberty that Black can take": (
         """
             . x * O . X .
             O O O O X X .
@@ -886,7 +886,33 @@ SELF_ATARI = {
             . . . . . . .
             . . . . . . .
         """,
+        True,
+    ),
+    "the same while White has an eye": (
+        """
+            . x * O . O X
+            O O O O O O X
+            X X X X X X X
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
         False,
+    ),
+    "before White plays at E9, which takes the last liberty in common: a large eye against a small one": (
+        """
+            . x * O . X . X O
+            O O O O X X X X O
+            X X X X O O O O O
+            . . . . . . . . .
+            . . . . . . . . .
+            . . . . . . . . .
+            . . . . . . . . .
+            . . . . . . . . .
+            . . . . . . . . .
+        """,
+        True,
     ),
     "three stones in White's last four points": (
         """
@@ -900,9 +926,21 @@ SELF_ATARI = {
         """,
         True,
     ),
-    "the same three while White has another liberty": (
+    "the same three while White has an eye": (
         """
-            . x x * O . X
+            . x x * O . O
+            O O O O O O O
+            X X X X X X X
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+            . . . . . . .
+        """,
+        False,
+    ),
+    "the middle of three points beside what looks like an eye": (
+        """
+            x * . O . O X
             O O O O O X X
             X X X X X X .
             . . . . . . .
@@ -910,7 +948,7 @@ SELF_ATARI = {
             . . . . . . .
             . . . . . . .
         """,
-        False,
+        True,
     ),
 }
 
