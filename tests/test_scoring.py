@@ -888,11 +888,11 @@ SELF_ATARI = {
         """,
         True,
     ),
-    "the same while White has an eye": (
+    "the same beside what looks like an eye": (
         """
             . x * O . O X
-            O O O O O O X
-            X X X X X X X
+            O O O O O X X
+            X X X X X X .
             . . . . . . .
             . . . . . . .
             . . . . . . .
@@ -926,10 +926,10 @@ SELF_ATARI = {
         """,
         True,
     ),
-    "the same three while White has an eye": (
+    "the same three beside what looks like an eye": (
         """
             . x x * O . O
-            O O O O O O O
+            O O O O O O X
             X X X X X X X
             . . . . . . .
             . . . . . . .
@@ -963,6 +963,7 @@ def test_playouts_put_themselves_into_atari_where_it_may_be_good(name: str) -> N
     (chain,) = (part for part in parts(set(np.flatnonzero(stones == BLACK).tolist()), then.size) if point in part)
     liberties = {q for p in chain for q in neighbours(p, then.size) if stones[q] == EMPTY}
     assert (len(liberties), then.captures) == (1, board.captures), "the picture is of what it says"
+    assert not scoring.proven(board)[0].any()
 
     class Certain(Uniform):
         def log_probabilities(self, planes: torch.Tensor, symmetries: int = 1) -> torch.Tensor:
