@@ -800,6 +800,7 @@ BENT_FOUR = """
 
 # Black's two stones between two chains of White, which have an eye each; each chain has a liberty in common with them. Whoever plays there
 # is captured: Black loses three stones, White a chain. By area 26 to 53; Black has four points of territory elsewhere, White five.
+# GNU Go 3.8: seki, W+1 by Japanese rules.
 TWO_STONES = """
     . o o . x . o o .
     o o o o x o o o o
