@@ -106,7 +106,7 @@ def compiled(
         if CACHE_FOLDER is None:
             announce("no folder for the compiled code can be written, so every start does this")
         elif kernel.stats.cache_misses:
-            announce("once after an installation")
+            announce("once after an installation, each when it is first used")
         if apart:
             set_apart(kernel)
         return kernel  # type: ignore[no-any-return]
@@ -133,7 +133,7 @@ def announce(when: str) -> None:
     global announced
     if not announced:
         announced = True
-        print(f"gopolicy: compiling the rules of Go and the feature planes ({when}; about 10 seconds) ...", file=sys.stderr, flush=True)
+        print(f"gopolicy: compiling rules of Go and feature planes ({when}; about 10 seconds in all) ...", file=sys.stderr, flush=True)
 
 
 @intrinsic
