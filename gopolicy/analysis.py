@@ -515,8 +515,10 @@ class Analyst:
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
         unknown += [{"warning": f"{part} is not counted here", "field": "rules", "id": name} for part in asked.rules.uncounted]
-        if self.scorer is None and asked.ownership:
-            unknown.append({"warning": "ownership is not known here and will be missing", "field": "includeOwnership", "id": name})
+        owners = {"includeOwnership": asked.ownership, "includeMovesOwnership": asked.moves_ownership}
+        if self.scorer is None:
+            missing = "ownership is not known here and will be missing"
+            unknown += [{"warning": missing, "field": field, "id": name} for field, wanted in owners.items() if wanted]
         return unknown
 
     def _act(self, query: dict[str, Any]) -> list[dict[str, Any]]:

@@ -704,11 +704,11 @@ def test_a_field_that_is_missing(missing):
 
 
 def test_warnings():
-    answers = ask(analyst_of(), **query_of(colour="red", includeOwnership=True))
-    assert [answer.get("field") for answer in answers] == ["colour", "includeOwnership", None]
-    assert all("warning" in answer and answer["id"] == "q" for answer in answers[:2])
-    assert "ownership" not in answers[2]
-    assert answers[2]["rootInfo"]["winrate"] == 0.5
+    answers = ask(analyst_of(), **query_of(colour="red", includeOwnership=True, includeMovesOwnership=True))
+    assert [answer.get("field") for answer in answers] == ["colour", "includeOwnership", "includeMovesOwnership", None]
+    assert all("warning" in answer and answer["id"] == "q" for answer in answers[:3])
+    assert "ownership" not in answers[3]
+    assert answers[3]["rootInfo"]["winrate"] == 0.5
 
 
 def test_actions():
