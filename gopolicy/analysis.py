@@ -515,8 +515,8 @@ class Analyst:
             heapq.heappush(self._jobs, (-priority, self._arrived, turn, asked))
         unknown = [{"warning": "this field is not known and has no effect", "field": key, "id": name} for key in query if key not in FIELDS]
         unknown += [{"warning": f"{part} is not counted here", "field": "rules", "id": name} for part in asked.rules.uncounted]
-        owners = {"includeOwnership": asked.ownership, "includeMovesOwnership": asked.moves_ownership}
         if self.scorer is None:
+            owners = {"includeOwnership": asked.ownership, "includeMovesOwnership": asked.moves_ownership}
             missing = "ownership is not known here and will be missing"
             unknown += [{"warning": missing, "field": field, "id": name} for field, wanted in owners.items() if wanted]
         return unknown

@@ -260,14 +260,14 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
     ends a seki.
 
     What is left, a throw-in or a nakade, may be good: up to three stones, four around a square, in a T or bent around a corner, the
-    bulky five and the cross, the rabbity six. While a chain of the other side beside them has another liberty, four stones and more would
-    give a seki away, and are left out; so are two or three beside one that has an eye, but where a chain of theirs was in atari, as in the
-    middle of three points.
+    bulky five and the cross, the rabbity six. But four stones and more are left out while a chain of the other side beside them has
+    another liberty, two or three while one has an eye: a seki would be given away. Two or three may add to a chain of theirs that was in
+    atari already, as in the middle of three points.
     """
-    saves = False  # a chain from atari, for the time being
+    was_in_atari = False  # a chain that the move adds to
     for d in range(4):
         q = neighbour(state, cell, d)
-        saves = saves or (state.colour[q] == colour and state.libs[state.head[q]] == 1)
+        was_in_atari = was_in_atari or (state.colour[q] == colour and state.libs[state.head[q]] == 1)
     journal.top = 0
     taken = play(state, journal, cell, colour)
     head = state.head[cell]
@@ -277,7 +277,7 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
         pairs = 0  # of neighbouring stones
         most = 0  # neighbours of one stone
         bent = False  # around a corner
-        breathes = False  # a chain beside it has another liberty, of few stones an eye
+        breathes = False  # a chain beside it has another liberty, or, where it is of two or three stones, an eye
         s = int64(cell)
         while True:
             degree = 0
@@ -297,7 +297,7 @@ def throws_away(state: Any, journal: Any, cell: Any, colour: Any) -> Any:
                 break
         pairs //= 2
         if stones <= 3:
-            away = breathes and not saves
+            away = breathes and not was_in_atari
         elif stones == 4:
             away = breathes or (pairs != 4 and most != 3 and not bent)
         elif stones == 5:

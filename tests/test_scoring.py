@@ -798,11 +798,11 @@ BENT_FOUR = """
 """
 
 
-# Black's two stones between two chains of White, which have an eye each; each chain has a liberty in common with them. Whoever plays there
-# is captured: Black loses three stones, White a chain. By area 26 to 53; Black has four points of territory elsewhere, White five.
-# GNU Go 3.8: seki, W+1 by Japanese rules.
-TWO_STONES = """
-    . o o . x . o o .
+# Black's four stones between two chains of White, which have an eye each; C9 and G9 are the liberties in common. Who plays there is
+# captured first: White's chain then has its eye as the only liberty, Black's the other common one. Black has no eye. He has four points
+# of territory elsewhere, White five.
+ONE_SIDED = """
+    . o . x x x . o .
     o o o o x o o o o
     X X X X O X X X X
     . X . X O X . X .
@@ -812,6 +812,10 @@ TWO_STONES = """
     O O O O O O O O O
     O O O O O O O O O
 """
+# The same with two stones, and both liberties beside them. Whoever plays there
+# is captured: Black loses three stones, White a chain. By area 26 to 53; Black has four points of territory elsewhere, White five.
+# GNU Go 3.8: seki, W+1 by Japanese rules.
+TWO_STONES = ONE_SIDED.replace(". o . x x x . o .", ". o o . x . o o .")
 
 
 @pytest.mark.parametrize("weights", [None, "playouts", "default"])
@@ -1324,22 +1328,6 @@ def test_eyes_of_a_seki_are_no_territory() -> None:
     assert sorted(len(chain) for chain in judgement.chains("seki")) == [5, 6]
     assert judgement.owner[0, 4] == EMPTY
     assert [judgement.expected_win_share(judgement.lead() + more) for more in (-0.5, 0.5)] == [1, 0]
-
-
-# Black's four stones between two chains of White, which have an eye each; C9 and G9 are the liberties in common. Who plays there is
-# captured first: White's chain then has its eye as the only liberty, Black's the other common one. Black has no eye. He has four points
-# of territory elsewhere, White five.
-ONE_SIDED = """
-    . o . x x x . o .
-    o o o o x o o o o
-    X X X X O X X X X
-    . X . X O X . X .
-    X X X X O X X X X
-    O O O O O O O O O
-    . O . O . O . O .
-    O O O O O O O O O
-    O O O O O O O O O
-"""
 
 
 def test_eyes_that_one_side_alone_has_in_a_seki_are_no_territory() -> None:
