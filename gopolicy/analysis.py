@@ -185,7 +185,10 @@ def rules_from(told: object) -> Rules:
         raise GoPolicyError("unknown rules: whiteHandicapBonus is 0, N or N-1")
     if told.get("tax", "NONE") not in ("NONE", "SEKI", "ALL"):
         raise GoPolicyError("unknown rules: tax is NONE, SEKI or ALL")
-    uncounted = (TAX,) * (told.get("tax") == "ALL") + (BUTTON,) * bool(told.get("hasButton"))
+    for key in ("hasButton", "suicide", "friendlyPassOk"):
+        if type(told.get(key, False)) is not bool:  # "false" would be taken for true
+            raise GoPolicyError(f"unknown rules: {key} is true or false")
+    uncounted = (TAX,) * (told.get("tax") == "ALL") + (BUTTON,) * told.get("hasButton", False)
     return Rules(scoring, "SIMPLE" if ko == "SIMPLE" else "POSITIONAL", bonus, uncounted)
 
 

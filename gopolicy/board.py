@@ -651,12 +651,18 @@ class Board:
     def setup(self, black: Iterable[Move] = (), white: Iterable[Move] = (), empty: Iterable[Move] = ()) -> None:
         """Puts stones on the board (or takes them off) before the first move; whose turn it is stays.
 
-        Raises GoPolicyError, and changes nothing, after the first move or where a chain would have no liberty.
+        Raises GoPolicyError, and changes nothing, after the first move, where a chain would have no liberty, or for a point that is to be
+        set up in two ways.
         """
         stones = ((BLACK, black), (WHITE, white), (EMPTY, empty))
         if any(not isinstance(moves, Iterable) for _, moves in stones):
             raise UsageError("stones to set up are lists of points, as black=['D4', 'Q16']")
-        self.set_up([(colour, self.point(move)) for colour, moves in stones for move in moves])
+        colours: dict[int, int] = {}
+        for colour, moves in stones:
+            for point in map(self.point, moves):
+                if colours.setdefault(point, colour) != colour:
+                    raise GoPolicyError(f"{point_to_gtp(point, self.size)} is to be set up in two ways: expected black, white or empty")
+        self.set_up((colour, point) for point, colour in colours.items())
 
     def set_up(self, stones: Iterable[tuple[int, int]]) -> None:
         """``setup`` with (colour, point) pairs, in their order."""

@@ -518,7 +518,7 @@ class Engine:
         words = list(arguments)
         colour = _colour(words.pop(0)) if words and words[0].lower() in COLOURS else self.board.to_play
         hundredths = _number(words.pop(0)) if words and _NUMBER.fullmatch(words[0]) else 100 * _INTERVAL
-        least, most = 1, MAX_CANDIDATES
+        least, most = 1, None
         restrictions: list[Restriction] = []
         switches = set()
         rest = iter(words)
@@ -528,7 +528,6 @@ class Engine:
                 hundredths = _number(values[0])
             elif key == "minmoves":
                 least = _whole(values[0])
-                most = max(most, least)
             elif key == "maxmoves":
                 most = max(_whole(values[0]), 1)
             elif key in ("avoid", "allow"):
@@ -539,7 +538,7 @@ class Engine:
                     switches.add(key)
             else:
                 raise GtpError("syntax error")
-        wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=most)
+        wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=max(MAX_CANDIDATES, least) if most is None else most)
         return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
 
     def _analysis(self, asked: _Asked) -> Analysis:

@@ -170,6 +170,8 @@ def board_of_stones(stones: str) -> list[tuple[int, int]]:
         {"whiteHandicapBonus": ["N"]},
         {"tax": "SOME"},
         {"tax": ["ALL"]},
+        {"hasButton": "false"},
+        {"suicide": 0},
         {"scorring": "TERRITORY"},
         "{",
     ],

@@ -275,7 +275,7 @@ def test_sensible_moves_are_legal_and_fill_no_eye() -> None:
 
 def test_setup() -> None:
     board = Board(5)
-    board.setup(black=[0, 1, 5], white=[12])
+    board.setup(black=[0, 1, 5, 0], white=[12])
     board.setup(white=[1], empty=[0])
     assert np.flatnonzero(board.stones() == BLACK).tolist() == [5]
     assert np.flatnonzero(board.stones() == WHITE).tolist() == [1, 12]
@@ -347,6 +347,8 @@ def test_stones_that_cannot_be_set_up() -> None:
         ({"black": 5}, "lists of points"),
         ({"black": ["D4"], "white": ["pass"]}, "a pass cannot be set up"),
         ({"black": ["U4"]}, "no point of a 19x19 board"),
+        ({"black": ["Q16", "D4"], "white": [(15, 3)]}, "D4 is to be set up in two ways"),
+        ({"white": ["D4"], "empty": ["d4"]}, "D4 is to be set up in two ways"),
     ]:
         with pytest.raises(GoPolicyError, match=said):
             board.setup(**stones)  # type: ignore[arg-type]

@@ -831,6 +831,7 @@ def test_all_forms_of_arguments(command, arguments):
         ("b 50 minmoves 24", "D4 Q16 C3 " + " ".join(f"{column}19" for column in "ABCDEFGHJKLMNOPQRST") + " A18 B18"),
         ("b 50 minmoves 4", "D4 Q16 C3 A19"),
         ("b 50 minmoves 4 maxmoves 2", "D4 Q16"),
+        ("b 50 maxmoves 2 minmoves 4", "D4 Q16"),
         ("b 50 avoid b D4,C3 1", "Q16"),
         ("b 50 avoid w D4 9", "D4 Q16 C3"),
         ("b 50 avoid b D4 1 avoid b Q16,pass 3", "C3"),
