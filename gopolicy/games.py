@@ -635,9 +635,16 @@ def add_filter_arguments(parser: Any) -> None:
     parser.add_argument(
         "--exclude-player", action="append", default=[], metavar="REGEX", help="leaves out games of such a player, as '^(petgo3|Zen)'"
     )
-    parser.add_argument("--only-player", action="append", default=[], metavar="REGEX", help="keeps only games of such a player")
+    parser.add_argument(
+        "--only-player", action="append", default=[], metavar="REGEX", help="keeps only games of such a player, the moves of both sides"
+    )
     parser.add_argument("--keep-duplicates", action="store_true", help="keeps games met before, also mirrored")
-    parser.add_argument("--illegal", choices=("refuse", "cut"), default="refuse", help="what to do with a game that has an illegal move")
+    parser.add_argument(
+        "--illegal",
+        choices=("refuse", "cut"),
+        default="refuse",
+        help="a game with an illegal move: none of it, or what stands before (default: refuse)",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that read games (default: one a core)")
     parser.add_argument("--list-refused", action="store_true", help="names every refused game and the reason on standard output")
 
