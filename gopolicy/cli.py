@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """``gopolicy top``."""
     from gopolicy import draw, sgf
-    from gopolicy.coords import colour_name, point_to_gtp
+    from gopolicy.coords import PASS, colour_name, point_to_gtp
 
     if args.move is not None:
         whole_number(args.move, "--move", 1)
@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         moves = [{"move": candidate.move, "prob": round(candidate.prob, 6)} for candidate in candidates]
         print(json.dumps({"move_number": number, "to_play": colour_name(board.to_play), "played": vertex, "top": moves}))
         return 0
-    print(f"{args.game.name}: {colour_name(board.to_play)} to play move {number}")
+    passed = ", after a pass (which the network never chooses)" if board.last_move == PASS else ""
+    print(f"{args.game.name}: {colour_name(board.to_play)} to play move {number}{passed}")
     print(draw.board_text(board, candidates))
     if vertex is not None:
         place = next((i for i, candidate in enumerate(candidates) if candidate.move == vertex), None)

@@ -68,6 +68,14 @@ def test_top_at_the_end_of_a_game_has_no_played_move(game: Path, weights_file: P
     assert json.loads(capsys.readouterr().out)["played"] is None
 
 
+def test_top_after_a_pass_says_so(tmp_path: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ended.sgf"
+    path.write_text("(;SZ[9];B[ee];W[];B[])")
+    for move, after in [([], ", after a pass (which the network never chooses)"), (["--move", "2"], "")]:
+        assert cli.main(["top", str(path), *move, "--weights", str(weights_file)]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"ended.sgf: white to play move {move[1] if move else 4}{after}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
