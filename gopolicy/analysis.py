@@ -550,7 +550,7 @@ class Analyst:
     def work(self) -> list[dict[str, Any]]:
         """Analyses the turn that is due, which has to be there: its answer, or none where it was terminated meanwhile.
 
-        Nothing is raised but what ``listen`` raises of OSError.
+        Nothing is raised: that nobody reads the answers any more, shows when this one is sent.
         """
         self._at_work = heapq.heappop(self._jobs)
         _, _, turn, query = self._at_work
@@ -558,10 +558,8 @@ class Analyst:
             answer = self._analysed(query, turn)
         except Interrupted:
             return []
-        except OSError:
-            raise
         except Exception as error:
-            if not isinstance(error, GoPolicyError | ImportError):  # our own mistake: the client goes on, the log tells
+            if not isinstance(error, GoPolicyError | ImportError | OSError):  # our own mistake: the client goes on, the log tells
                 say(f"the analysis of turn {turn} failed\n{traceback.format_exc()}")
             answer = {"error": explain(error), "id": query.id}
         if self._at_work is None:  # terminated while it was finished

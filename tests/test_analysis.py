@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -852,6 +853,37 @@ def test_a_mistake_of_our_own_is_an_answer_too(capsys):
 
     assert ask(Analyst(Broken), **query_of()) == [{"error": "RuntimeError: out of memory", "id": "q"}]
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_scorer_that_cannot_be_loaded_is_an_answer_too(capsys):
+    """Not the end of the engine, as if the client had gone: a library may be missing, or the disk be full."""
+
+    def load():
+        raise OSError(28, "No space left")
+
+    assert ask(Analyst(FirstFree, scorer=load), **query_of()) == [{"error": "OSError: [Errno 28] No space left", "id": "q"}]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_client_that_goes_while_a_turn_is_at_work_ends_the_engine(capsys):
+    reading, writing = os.pipe()
+
+    class Listens(Scores):
+        def winrate(self, board, komi, rules, stop=None):
+            os.write(writing, b"no query\n")
+            for _ in range(6000):
+                stop()
+                time.sleep(0.01)
+
+    class Gone(io.BytesIO):
+        def write(self, _):
+            raise BrokenPipeError
+
+    with os.fdopen(reading, "rb", buffering=0) as stdin, os.fdopen(writing, "wb", buffering=0) as queries:
+        queries.write(json.dumps(query_of()).encode() + b"\n")
+        with pytest.raises(BrokenPipeError):
+            analysis.serve(analyst_of(scorer=Listens), stdin, Gone())
+    assert capsys.readouterr() == ("", ""), "no mistake of ours"
 
 
 def test_symmetries_are_for_the_next_move():
