@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ def announce(when: str) -> None:
     global announced
     if not announced:
         announced = True
-        print(f"gopolicy: compiling rules of Go and feature planes ({when}; about 10 seconds in all) ...", file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody reads it, or the disk that it goes to is full
+            print(f"gopolicy: compiling rules of Go and feature planes ({when}; about 10 seconds in all) ...", file=sys.stderr, flush=True)
 
 
 @intrinsic

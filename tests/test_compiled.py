@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gopolicy import compiled
 from gopolicy.compiled import cache_folder
 
 KERNELS = """
@@ -98,3 +100,13 @@ def test_without_a_cache(folder: Path) -> None:
     done = run(folder, folder / "cache")
     assert done.stdout == "86 [20, 21, 22, 23] 4\n"
     assert "every start does this" in done.stderr
+
+
+def test_where_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(compiled, "announced", False)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    compiled.announce("now")
