@@ -773,12 +773,6 @@ def worth_playing(
         logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
         probs = np.exp(logs).reshape(stones.shape)
 
-    def may_turn(judgement: Judgement) -> bool:
-        if komi is None or colour * judgement.lead(komi, rules=rules) >= 0:
-            return False
-        black = judgement.win_share(komi, rules=rules)
-        return (black if colour == BLACK else 1 - black) >= CHANCE
-
     near = bool(np.count_nonzero(moves) <= MANY or (passed and np.count_nonzero(stones) >= LATE * stones.size))
     if not near and not passed and probs[moves].max() >= CERTAIN:
         return moves
@@ -802,7 +796,11 @@ def worth_playing(
         around = abs(row - last_row) + abs(column - last_column) <= REACH
         if probs[moves & around].sum() >= CERTAIN and (np.abs(judgement.ownership[around]) < SETTLED_BORDER).any():
             return moves & around
-    return moves & judgement.doubtful(SETTLED_BORDER) if may_turn(judgement) else unsettled
+    if komi is not None and colour * judgement.lead(komi, rules=rules) < 0:
+        black = judgement.win_share(komi, rules=rules)
+        if (black if colour == BLACK else 1 - black) >= CHANCE:
+            return moves & judgement.doubtful(SETTLED_BORDER)
+    return unsettled  # none
 
 
 def is_lost(policy: Thinker, board: Board, komi: float, *, rules: Rules = "area", known: Ends | None = None) -> bool:
