@@ -124,7 +124,7 @@ class _Packed:
     def __init__(self, network: PolicyNetwork, number: torch.dtype) -> None:
         self.network, self.number = network, number
         self.layers = [self._pack(layer) for layer in network.layers]
-        self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
+        self.paired = network.paired
 
     def _pack(self, layer: Layer) -> _Operands:
         """The operands of a layer: weights, bias, padding, stride, dilation, groups."""
@@ -182,7 +182,7 @@ class _Quantised:
 
     def __init__(self, network: PolicyNetwork, planes: Tensor) -> None:
         self.network = network
-        self.paired = len(network.tower) // 2 * 2 if network.config.kind == "residual" else 0
+        self.paired = network.paired
         layers = network.layers
         peaks = self._balance(layers, self._peaks(planes))
         self.steps = [1.0, *(max(self.MARGIN * float(peak.max()) / 255, 1e-12) for peak in peaks)]  # of the planes, of each layer's output

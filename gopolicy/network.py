@@ -161,6 +161,11 @@ class PolicyNetwork(nn.Module):
         """All but the output, in their order."""
         return [self.first, *(layer for layer in self.tower if isinstance(layer, Layer))]
 
+    @property
+    def paired(self) -> int:
+        """How many layers of the tower, from its first on, lie in pairs with a shortcut around each."""
+        return len(self.tower) // 2 * 2 if self.config.kind == "residual" else 0
+
     @torch.no_grad()
     def reset(self) -> None:
         """Fresh weights from torch's random generator: He initialisation, and an output small enough that the first loss is
@@ -186,16 +191,12 @@ class PolicyNetwork(nn.Module):
         if planes.dim() != 4 or planes.shape[1] != self.config.in_planes or planes.shape[2] != planes.shape[3]:
             raise UsageError(f"network: planes have shape {tuple(planes.shape)}, expected (B, {self.config.in_planes}, N, N)")
         x = F.relu(self.first(planes), inplace=True)  # (B, k, N, N)
-        if self.config.kind == "residual":
-            paired = len(self.tower) // 2 * 2
-            for i in range(0, paired, 2):
-                y = F.relu(self.tower[i](x), inplace=True)
-                x = F.relu(self.tower[i + 1](y) + x, inplace=True)
-            for layer in self.tower[paired:]:
-                x = F.relu(layer(x), inplace=True)
-        else:
-            for layer in self.tower:
-                x = F.relu(layer(x), inplace=True)
+        paired = self.paired
+        for i in range(0, paired, 2):
+            y = F.relu(self.tower[i](x), inplace=True)
+            x = F.relu(self.tower[i + 1](y) + x, inplace=True)
+        for layer in self.tower[paired:]:
+            x = F.relu(layer(x), inplace=True)
         return self.head(x)
 
     def head(self, x: Tensor) -> Tensor:
