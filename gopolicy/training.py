@@ -558,11 +558,26 @@ def train(
     parameters = list(network.parameters())
 
     line = _Line()
+    kept = None if checkpoint is None else counters.step
+    go_on = f"to go on: {command} --out {quoted(str(out))} --resume"
+
+    @contextmanager
+    def telling_what_is_kept() -> Iterator[None]:
+        """Of a run that a full disk ends."""
+        try:
+            yield
+        except OSError:
+            if kept is not None:
+                line.end(f"ended at step {counters.step:,}; kept is the run up to step {kept:,}, its last checkpoint")
+                if command:
+                    say(go_on)
+            raise
 
     def finished(elapsed: float) -> bool:
         return 0 < config.steps <= counters.step or elapsed >= config.seconds
 
     def save(log: metrics.Metrics) -> None:
+        nonlocal kept
         if not all(torch.isfinite(parameter).all() for parameter in parameters):
             raise Diverged(f"the weights are no numbers any more at step {counters.step}: start again with a smaller --lr")
         counters.metrics_bytes = log.position()
@@ -570,6 +585,7 @@ def train(
         if counters.step and type(average.network) is PolicyNetwork:  # no subclass: it computes something else than it describes
             weights.save(out / WEIGHTS, average.network, describe(config, facts, counters))
         save_checkpoint(out / CHECKPOINT, Checkpoint(config, facts, counters, _collect(network, average, optimizer)))
+        kept = counters.step
 
     def validate(log: metrics.Metrics) -> None:
         if validation is None:
@@ -613,6 +629,7 @@ def train(
     interval_steps = counters.interval[2]
     status = 0
     with (
+        telling_what_is_kept(),
         _Signals() as signals,
         metrics.Metrics(out, keep=counters.metrics_bytes, step=counters.step) if workers.first else nullcontext() as log,
     ):
@@ -698,7 +715,7 @@ def train(
             draw()
             line.end(f"{'stopped' if stop else 'finished'} at step {counters.step:,} after {_clock(counters.elapsed)}: {out}")
             if stop and command:
-                say(f"to go on: {command} --out {quoted(str(out))} --resume")
+                say(go_on)
     return status
 
 

@@ -227,6 +227,28 @@ def test_a_run_that_ends_between_its_last_two_files_gets_both(tmp_path, monkeypa
     assert_same_run(tmp_path / "straight", tmp_path / "cut")
 
 
+def test_a_disk_that_becomes_full_says_what_is_kept(tmp_path, monkeypatch, capsys):
+    write = metrics.Metrics.write
+
+    def full(log, kind, step, **values):
+        if step == 15:
+            raise OSError(errno.ENOSPC, "No space left on device", "metrics.jsonl")
+        write(log, kind, step, **values)
+
+    monkeypatch.setattr(metrics.Metrics, "write", full)
+    run, on = tmp_path / "run", f"to go on: gopolicy train --out {tmp_path / 'run'} --resume"
+    with pytest.raises(OSError, match="No space left"):
+        train(run, **SMALL, steps=17)
+    assert capsys.readouterr().err.endswith(f"ended at step 15; kept is the run up to step 0, its last checkpoint\n{on}\n")
+    with pytest.raises(OSError, match="No space left"):
+        train(run, resume=True, save_every=0)
+    assert capsys.readouterr().err.endswith(f"ended at step 15; kept is the run up to step 14, its last checkpoint\n{on}\n")
+    monkeypatch.setattr(metrics.Metrics, "write", write)
+    assert train(run, resume=True) == 0
+    train(tmp_path / "straight", **SMALL, steps=17)
+    assert_same_run(tmp_path / "straight", run)
+
+
 def test_without_a_compiler_no_run_is_begun(tmp_path, monkeypatch):
     def none(_):
         raise RuntimeError("\nNo working C++ compiler found\nmore")
