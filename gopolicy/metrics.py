@@ -57,7 +57,8 @@ class Metrics:
 
     def position(self) -> int:
         """Bytes of ``metrics.jsonl`` so far, all of them on the disk."""
-        os.fsync(self._file.fileno())
+        with naming(self._path):
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:

@@ -1080,6 +1080,18 @@ def test_metrics_that_the_disk_does_not_take_name_the_file(tmp_path, values, fil
         fill()
 
 
+def test_metrics_that_do_not_reach_the_disk_name_the_file(tmp_path, monkeypatch):
+    """A file system over a network may say only then that it is full."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with metrics.Metrics(tmp_path) as log:
+        monkeypatch.setattr(metrics.os, "fsync", full)
+        with pytest.raises(OSError, match=r"metrics\.jsonl"):
+            log.position()
+
+
 def test_records_for_tensorboard_byte_by_byte(monkeypatch, tmp_path):
     """Two records as tensorboard 2.21's own writer made them."""
     assert metrics._crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
