@@ -1222,8 +1222,7 @@ class Parser(argparse.ArgumentParser):
     """Takes over the options of ``gopolicy train`` that do not belong to a single run."""
 
     def add_argument(self, *names: str, **settings: Any) -> Any:
-        ours = {"--resume", "--init", *("--" + name.replace("_", "-") for name in DECIDED)}
-        return None if ours & set(names) else super().add_argument(*names, **settings)
+        return None if {"--resume", "--init"} & set(names) else super().add_argument(*names, **settings)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -1254,6 +1253,8 @@ def arguments() -> argparse.ArgumentParser:
             action.required, action.help = False, "folder of the runs"
         elif action.dest == "games":
             action.help = "packed games (gopolicy pack)"
+        elif action.dest in DECIDED:
+            action.help = argparse.SUPPRESS
     return parser
 
 
@@ -1301,6 +1302,8 @@ def run_command(args: argparse.Namespace) -> int:
         return 0
     if not args.games or not (args.set or args.file):
         raise AblationError("packed games and --set or --file are needed; --list shows the sets, --report needs neither")
+    if given := sorted(DECIDED & set(vars(args))):
+        raise AblationError(f"--{given[0].replace('_', '-')} is for a single run: here the budget and --seeds decide")
     if (args.positions is None) == (args.tera_multiply_adds is None):
         raise AblationError("one budget is needed: --positions, or --tera-multiply-adds")
     for name, least in (("positions", 1), ("tera_multiply_adds", 1e-9), ("seeds", 1), ("test_positions", 1)):

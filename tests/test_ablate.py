@@ -401,6 +401,8 @@ def test_bad_configurations(text: str | None, said: str, packed_file: Path, tmp_
     [
         (["--set", "bias"], "one budget"),
         (["--set", "bias", "--positions", "5", "--tera-multiply-adds", "1"], "one budget"),
+        (["--set", "bias", "--positions", "5", "--max-minutes", "1"], "--max-minutes is for a single run"),
+        (["--set", "bias", "--positions", "5", "--seed", "2"], "--seed is for a single run"),
         (["--set", "bias", "--positions", "0"], "--positions is 0"),
         (["--set", "bias", "--positions", "1000000000000000"], "--positions is 1000000000000000"),
         (["--set", "bias", "--tera-multiply-adds", "nan"], "--tera-multiply-adds is nan"),
