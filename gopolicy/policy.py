@@ -98,15 +98,20 @@ class Policy:
         x = planes.to(self.device).to(self.number, memory_format=torch.channels_last)
         if symmetries == 1:
             return self.logits(x).log_softmax(dim=1)
-        count, size = x.shape[0], x.shape[-1]
-        tables = torch.from_numpy(symmetry.tables(size)[:symmetries].astype(np.int64)).to(self.device)
-        views = x.flatten(2)[:, :, tables].transpose(1, 2)  # (B, S, P, N*N)
-        views = views.reshape(count * symmetries, x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
-        probs: Tensor = self.logits(views).softmax(dim=1).view(count, symmetries, size * size)
-        back = torch.argsort(tables, dim=1)  # where each point of the board went
-        returned = probs.gather(2, back.expand(count, -1, -1))
-        averaged: Tensor = (returned.mean(dim=1) + TURN * returned[:, 0]) / (1 + TURN)
+        views = torch.arange(symmetries, device=x.device).repeat(len(x))
+        probs = self.probabilities_by_view(x.repeat_interleave(symmetries, dim=0), views).view(len(x), symmetries, -1)  # (B, S, N*N)
+        averaged: Tensor = (probs.mean(dim=1) + TURN * probs[:, 0]) / (1 + TURN)
         return averaged.clamp_min(1e-30).log()
+
+    @torch.inference_mode()
+    def probabilities_by_view(self, planes: Tensor, views: Tensor) -> Tensor:
+        """The probabilities of all points, legal or not, when each board is shown under a symmetry of its own, ``views`` (B,) int64:
+        planes (B, P, N, N) → (B, N*N) float32, for the board as it lies."""
+        x = planes.to(self.device).to(self.number)
+        tables = torch.from_numpy(symmetry.tables(x.shape[-1]).astype(np.int64)).to(self.device)[views]  # (B, N*N)
+        turned = x.flatten(2).gather(2, tables[:, None].expand(-1, x.shape[1], -1)).view(x.shape)
+        probs: Tensor = self.logits(turned.contiguous(memory_format=torch.channels_last)).softmax(dim=1)
+        return probs.gather(1, torch.argsort(tables, dim=1))  # where each point of the board went
 
     def probabilities_batch(self, boards: Iterable[Board], symmetries: SupportsIndex = 1) -> list[npt.NDArray[np.float32]]:
         """``probabilities`` for many boards of one size at once."""

@@ -341,19 +341,13 @@ class Teacher:
 
     def _ask(self, planes: Tensor, number: int) -> Tensor:
         """The mean of the answers about random views of each board of a batch, no view twice: planes (B, P, N, N) → (B, N*N)."""
-        tables = torch.from_numpy(symmetry.tables(planes.shape[-1]).astype(np.int64)).to(planes.device)
-        back = torch.argsort(tables, dim=1)  # where each point of the board went
         # For the batch of all processes, so that the views do not depend on their number; nor on where a run was stopped.
         every = np.tile(np.arange(symmetry.COUNT), (len(planes) * self.workers.world, 1))
         drawn = np.random.default_rng((self.seed, number)).permuted(every, axis=1)
         mine = slice(self.workers.rank * len(planes), (self.workers.rank + 1) * len(planes))
         views = torch.from_numpy(drawn[mine, : self.views]).to(planes.device)
         views[(planes[:, :2] != 0).sum((1, 2, 3)) < SETTLED] = 0  # in all plane sets the stones come first
-        total = torch.zeros(len(planes), planes[0, 0].numel(), device=planes.device)
-        for view in views.T:
-            turned = planes.flatten(2).gather(2, tables[view][:, None].expand(-1, planes.shape[1], -1)).view(planes.shape)
-            total += self.policy.log_probabilities(turned).exp().gather(1, back[view])
-        return total / self.views
+        return torch.stack([self.policy.probabilities_by_view(planes, view) for view in views.T]).mean(dim=0)
 
 
 def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: torch.dtype) -> tuple[Tensor, Tensor]:
