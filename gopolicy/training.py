@@ -183,8 +183,6 @@ class BatchSource(Protocol):
 
     def stream(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]: ...  # (B, P, N, N) uint8 or int8, (B,) int64
 
-    def close(self) -> None: ...
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One process or many

@@ -54,7 +54,7 @@ from gopolicy.batches import Batches, fixed, playable  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
 from gopolicy.cli import write_any_name  # noqa: E402
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
-from gopolicy.errors import GoPolicyError, IllegalMoveError  # noqa: E402
+from gopolicy.errors import GoPolicyError, IllegalMoveError, naming  # noqa: E402
 from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames  # noqa: E402
 from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
 from gopolicy.policy import Policy  # noqa: E402
@@ -858,7 +858,7 @@ def write_line(path: Path, line: dict[str, Any]) -> None:
     text = json.dumps(line, ensure_ascii=False) + "\n"
     if path.exists() and not path.read_bytes().endswith(b"\n"):  # what a power cut left of one
         text = "\n" + text
-    with open(path, "a", encoding="utf-8") as file:
+    with naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

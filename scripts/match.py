@@ -51,7 +51,7 @@ from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, quoted
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, naming, quoted
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
@@ -329,8 +329,9 @@ class Log:
         self.games[game.number] = game
 
     def _write(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
+        with naming(self.path):
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            self._file.flush()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a full disk, which has been told of

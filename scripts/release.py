@@ -67,6 +67,9 @@ def main() -> int:
     except (GoPolicyError, OSError) as error:
         print(f"release.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("release.py: stopped", file=sys.stderr)
+        return 1
     return 0
 
 

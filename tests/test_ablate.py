@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -779,6 +780,15 @@ def line(name: str, seed: int, top1: float, half: float, **more: Any) -> dict[st
         "machine": "a machine", "games": {"file": "g.gpk", "games": 99, "digest": "d"}, "test_positions": 5000, "test": {"1": one},
         "curve": [[30000, 0.2, 3.0], [59904, 0.3, 2.6]], "date": "2026-01-02",
     } | more  # fmt: skip
+
+
+def test_a_line_that_does_not_reach_the_disk_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=f"No space left on device: .*{ablate.LINES}"):
+        ablate.write_line(tmp_path / ablate.LINES, line("kernel3", 1, 0.40, 0.03))
 
 
 def test_the_table_from_lines(tmp_path: Path) -> None:

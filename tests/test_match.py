@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import io
 import itertools
 import json
@@ -178,6 +179,20 @@ def test_as_many_games_at_once_as_asked_for(tmp_path: Path, monkeypatch: pytest.
         match.play_missing(match.Match(settings, tmp_path), log, 6, 3)
         assert sorted(log.games) == [1, 2, 3, 4, 5, 6]
     assert len(tables) == 3, "the engines keep running from game to game"
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    settings = match.Settings(("a", "b"), ("A", "B"), 9, 7.0, None, 1, 262, 60.0, "none")
+    with contextlib.closing(match.Log(tmp_path, settings)) as log:
+        log._file.close()
+        log._file = Full()
+        with pytest.raises(OSError, match=r"No space left on device: .*games.jsonl"):
+            log.add(game(1, "B+1"), sgf.GameRecord(9, 7.0))
+        assert log.games == {}
 
 
 def test_a_draw_from_the_empty_board(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,19 @@ def test_what_is_better_is_written_with_what_it_was_measured_by(
     assert measured["cross_entropy"] == pytest.approx(math.log(logits(*GOOD).double().exp().sum().item()) - right, abs=0.01)
 
 
+def test_a_release_that_is_stopped_changes_nothing(
+    games_file: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    new = saved(tmp_path / "new", *GOOD)
+    monkeypatch.setattr(release, "measured", stop)
+    assert main(monkeypatch, new, games_file) == 1
+    assert capsys.readouterr().err == "release.py: stopped\n"
+    assert list(networks.iterdir()) == []
+
+
 def test_the_first_of_a_name_needs_no_better_figures_but_a_size_that_fits(
     games_file: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
