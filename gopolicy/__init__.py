@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
@@ -49,6 +48,8 @@ __all__ = [
     "read_sgf",
 ]
 
+__version__ = "0.20.0"  # as in pyproject.toml; what is installed may be of another version than this code, which a checkout brings
+
 # Threads of torch that wait for one another spin for milliseconds before they sleep, and beside other work on the same cores take from the
 # thread they wait for: a move then takes a hundred times as long, and training a fifth of its speed remains. To sleep after some
 # microseconds costs nothing alone (RESULTS.md, 2026-11-28). Read when torch is loaded: import gopolicy first. GOMP_SPINCOUNT is GNU's
@@ -68,11 +69,6 @@ _HOMES = {
     "load": "policy",
     "read_sgf": "sgf",
 }
-
-try:
-    __version__ = version("gopolicy")
-except PackageNotFoundError:  # run from a checkout
-    __version__ = "0.20.0"
 
 
 def __getattr__(name: str) -> Any:

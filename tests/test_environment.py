@@ -281,10 +281,13 @@ def test_the_pins_are_what_the_project_needs() -> None:
         assert wanted.specifier.contains(specifier.version), line
 
 
-def test_one_version_everywhere_that_lizzie_takes() -> None:
-    """A checkout that is not installed has no metadata, so gopolicy/__init__.py says it again; Lizzie's code asks the second number."""
+def test_one_version_everywhere_that_lizzie_takes(tmp_path: Path) -> None:
+    """That of the code, whatever is installed beside it; Lizzie's code asks the second number."""
+    (tmp_path / "gopolicy-0.1.0.dist-info").mkdir()
+    (tmp_path / "gopolicy-0.1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: gopolicy\nVersion: 0.1.0\n")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert f'__version__ = "{project["version"]}"' in (ROOT / "gopolicy" / "__init__.py").read_text(encoding="utf-8")
+    code = f"import sys; sys.path[:0] = {[str(tmp_path), str(ROOT)]}; import gopolicy; print(gopolicy.__version__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == project["version"]
     assert int(project["version"].split(".")[1]) >= 15
 
 
