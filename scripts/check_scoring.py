@@ -208,19 +208,17 @@ def main() -> int:
     told = figures(compared) | ({"left_out": left_out} if left_out else {})
     count = len(compared)
     names = {"near": f"score within {NEAR:g} points", "same": "the same score", "same_winner": "the same winner"}
-    shares = {name: told[name] for name in names}
+    stones, same = told.get("stones", 0), told.get("stones_same", 0)
     if args.json:
         print(json.dumps(told))
     else:
         referee = "the recorded result" if args.recorded else "GNU Go"
         print(f"{count} finished games against {referee}; a judgement of {args.playouts} playouts took {told['seconds_median']} s (median)")
-        for name, value in shares.items():
-            print(f"  {names[name]:<32} {value:>6,} of {count:,}  {value / count:7.1%}")
-        if not args.recorded:
-            same, stones = told["stones_same"], told["stones"]
+        for name, text in names.items():
+            print(f"  {text:<32} {told[name]:>6,} of {count:,}  {told[name] / count:7.1%}")
+        if stones:
             print(f"  {'dead or alive as it says, stones':<32} {same:>6,} of {stones:,}  {same / stones:7.2%}")
-    stones, same = told.get("stones", 0), told.get("stones_same", 0)
-    return 0 if shares["near"] >= WANTED_SCORES * count and same >= WANTED_STONES * stones else 1
+    return 0 if told["near"] >= WANTED_SCORES * count and same >= WANTED_STONES * stones else 1
 
 
 if __name__ == "__main__":

@@ -197,6 +197,16 @@ def test_what_is_good_enough(
     assert rows["dead or alive as it says, stones"] == [f"{1000 - differing:,}", "of", "1,000", f"{1 - differing / 1000:.2%}"]
 
 
+def test_games_without_a_stone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two passes and nothing else: their scores are told."""
+    monkeypatch.setattr(check_scoring, "load", lambda *_, **__: None)
+    monkeypatch.setattr(check_scoring, "finished_games", lambda *_: range(1))
+    monkeypatch.setattr(check_scoring, "compare", lambda *_: check_scoring.Compared("a", -6.5, -6.5, "area"))
+    monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--gnugo", sys.executable])
+    assert check_scoring.main() == 0
+    assert "the same winner" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It is asked a few times, and not once a game of a large archive. One that has counted a game may refuse as many as it likes; and what
     has been compared when Ctrl-C is pressed is told."""
