@@ -18,6 +18,6 @@ chosen = sys.argv[1:]
 if chosen in (["--help"], ["-h"]):  # pytest's own help comes after the set-up
     sys.exit(print(__doc__))
 prepare()
-failed = 0 if chosen else run("ruff", "check", "--quiet") + run("mypy", "--no-error-summary")
-failed += run("pytest", "--quiet", *chosen)
-sys.exit(1 if failed else 0)
+checks = [] if chosen else [("ruff", "check", "--quiet"), ("mypy", "--no-error-summary")]
+failed = [run(*check) != 0 for check in (*checks, ("pytest", "--quiet", *chosen))]  # of a check that a signal ended it is below 0
+sys.exit(1 if any(failed) else 0)

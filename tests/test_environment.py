@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -137,6 +138,21 @@ def test_ctrl_c_waits_for_the_command_to_end(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(environment.subprocess, "Popen", lambda command, **_: SimpleNamespace(wait=wait))
     assert environment.run("script.py") == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses", "status"),
+    [([], [0, 0, 0], 0), ([], [1, 0, 0], 1), ([], [0, 0, 1], 1), ([], [0, -2, 2], 1), (["-x"], [0], 0), (["-x"], [1], 1)],
+)
+def test_one_check_that_fails_is_enough(arguments: list[str], statuses: list[int], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Ctrl-C ends two: mypy by the signal, pytest with its status 2."""
+    left = statuses.copy()
+    monkeypatch.setattr(environment, "prepare", lambda: None)
+    monkeypatch.setattr(environment, "run", lambda *_: left.pop(0))
+    monkeypatch.setattr(sys, "argv", ["test.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / "test.py"))
+    assert (ended.value.code, left) == (status, [])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another way on Windows")
