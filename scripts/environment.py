@@ -252,9 +252,12 @@ def gopolicy(*arguments: str) -> None:
 
 
 def enter(script: str, *needed: str) -> None:
-    """Goes on in the environment, in this script's first line, where this Python lacks one of the ``needed`` modules."""
-    if all(importlib.util.find_spec(module) for module in needed):
+    """Starts the script anew with the environment's Python where this one lacks one of the ``needed`` modules."""
+    lacking = [module for module in needed if not importlib.util.find_spec(module)]
+    if not lacking:
         return
+    if Path(sys.prefix).resolve() == VENV:  # it would start itself again and again
+        sys.exit(f"{VENV} lacks {', '.join(lacking)}: delete it, and run this script with the Python that {VENV.name} was made with")
     prepare()
     command = [str(PYTHON), script, *sys.argv[1:]]
     if os.name == "posix":

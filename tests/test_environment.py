@@ -166,6 +166,9 @@ def test_a_script_goes_on_in_it_where_something_is_lacking(monkeypatch: pytest.M
     with pytest.raises(SystemExit):
         environment.enter("scripts/train.py", "sys", "no_such_module")
     assert done == ["prepared", (environment.PYTHON, [str(environment.PYTHON), "scripts/train.py", "games", "--resume"])]
+    monkeypatch.setattr(sys, "prefix", str(environment.VENV))
+    with pytest.raises(SystemExit, match="lacks no_such_module, nor_this: delete it"):
+        environment.enter("scripts/train.py", "sys", "no_such_module", "nor_this")
 
 
 def test_made_again_after_a_stop(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
