@@ -233,9 +233,8 @@ def say(text: str = "") -> None:
 
 
 def run(*command: str) -> int:
-    """Runs a Python module or script with its arguments in the environment, from the checkout; gives its exit status."""
-    arguments = command if command[0].endswith(".py") else ("-m", *command)
-    process = subprocess.Popen([str(PYTHON), *arguments], cwd=ROOT, env=surroundings())
+    """Runs a Python module with its arguments in the environment, from the checkout; gives its exit status."""
+    process = subprocess.Popen([str(PYTHON), "-m", *command], cwd=ROOT, env=surroundings())
     while True:
         try:
             return process.wait()

@@ -137,7 +137,7 @@ def test_ctrl_c_waits_for_the_command_to_end(monkeypatch: pytest.MonkeyPatch) ->
         return end
 
     monkeypatch.setattr(environment.subprocess, "Popen", lambda command, **_: SimpleNamespace(wait=wait))
-    assert environment.run("script.py") == 7
+    assert environment.run("module") == 7
 
 
 @pytest.mark.parametrize(
