@@ -109,17 +109,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:  # around the parser too: to load what a command needs takes seconds
         parser = parser_for(command)
         args = parser.parse_args(arguments)
+        status = 0
         if args.version:
             from gopolicy import __version__
 
             print(f"gopolicy {__version__}")
-            return 0
-        if args.command is None:
+        elif args.command is None:
             parser.print_help(sys.stderr)
-            return 2
-        status: int = _home(COMMANDS[args.command][0]).run(args)
+            status = 2
+        else:
+            status = _home(COMMANDS[args.command][0]).run(args)
         if sys.stdout is not None:  # it is closed with `>&-`
-            sys.stdout.flush()  # here, where a reader that went away is understood
+            sys.stdout.flush()  # here, where a full disk and a reader that went away are understood
         return status
     except GoPolicyError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -127,10 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:  # a folder that cannot be made, a disk that is full
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # then the reader of our output went away, as `| head` does
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:  # what cannot be written is dropped, else Python tries again at its end, and complains
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -266,6 +266,13 @@ def test_a_reader_that_goes_away(game: Path, weights_file: Path) -> None:
     assert (process.returncode, err) == (1, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk as Linux has one")
+def test_a_full_disk() -> None:
+    with open("/dev/full", "w") as full, start("--version", stdout=full) as process:
+        _, err = process.communicate()
+    assert (process.returncode, err) == (1, "gopolicy: No space left on device\n")
+
+
 def test_a_name_that_the_terminal_cannot_write(game: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252"))
