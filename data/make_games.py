@@ -28,19 +28,14 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import atomic
-from gopolicy.client import Engine, EngineError, find_gnugo, gnugo
+from gopolicy.client import Engine, find_gnugo, gnugo
+from gopolicy.coords import point_from_gtp, point_to_sgf
+from gopolicy.errors import GoPolicyError
 from gopolicy.process import checked
 
 SIZE = 19
 KOMI = 7.5
 LONGEST = 600  # plies; GNU Go ends its games well before
-
-
-def sgf_point(vertex: str) -> str:
-    if vertex == "PASS":
-        return ""
-    column = "ABCDEFGHJKLMNOPQRST".index(vertex[0])
-    return "abcdefghijklmnopqrs"[column] + "abcdefghijklmnopqrs"[SIZE - int(vertex[1:])]
 
 
 def play_game(engine: Engine, level: int, seed: int) -> str:
@@ -54,7 +49,7 @@ def play_game(engine: Engine, level: int, seed: int) -> str:
     score = engine.final_score()
     name = f"GNU Go {engine.ask('version')} level {level}"
     head = f"(;FF[4]GM[1]CA[UTF-8]SZ[{SIZE}]KM[{KOMI}]RU[Chinese]PB[{name}]PW[{name}]RE[{score}]GC[seed {seed}]\n"
-    body = "".join(f";{colour}[{sgf_point(vertex)}]" for colour, vertex in moves)
+    body = "".join(f";{colour}[{point_to_sgf(point_from_gtp(vertex, SIZE), SIZE)}]" for colour, vertex in moves)
     return head + body + ")\n"
 
 
@@ -104,7 +99,7 @@ def main() -> int:
         try:
             for done in tqdm(as_completed([pool.submit(make, seed) for seed in missing]), total=len(missing), unit="game"):
                 done.result()
-        except (KeyboardInterrupt, EngineError, OSError) as stop:
+        except (KeyboardInterrupt, GoPolicyError, OSError) as stop:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for engine in list(engines):  # which Ctrl-C does not reach: their games may last for minutes

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gopolicy.archives import Member, members
+from gopolicy.client import EngineError
 from gopolicy.coords import BLACK, WHITE, point_to_gtp
 from gopolicy.sgf import GameRecord, read_sgf
 
@@ -75,7 +76,7 @@ def test_the_same_games_make_the_same_archive_and_a_stopped_run_goes_on(
 
     def stopped(engine: make_games.Engine, level: int, seed: int) -> str:
         if seed == 3:
-            raise make_games.EngineError("crash", "it ended")
+            raise EngineError("crash", "it ended")
         return play(engine, level, seed)
 
     monkeypatch.setattr(make_games, "play_game", stopped)
@@ -148,6 +149,15 @@ def test_a_game_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
 
     text = make_games.play_game(Endless(), 1, 1)
     assert text.count(";B[") + text.count(";W[") == 600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a program that is a script")
+def test_a_move_that_is_no_point(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.write_text(fake.read_text(encoding="utf-8").replace("J10", "A25"), encoding="utf-8")
+    command = ["make_games.py", "--gnugo", str(fake), "--out", str(tmp_path / "a.tar.gz"), "--games", "1", "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert make_games.main() == 1
+    assert "'A25' is no point of a 19x19 board" in capsys.readouterr().err
 
 
 def test_without_gnu_go_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
