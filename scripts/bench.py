@@ -229,7 +229,7 @@ class Bench:
         archives.check(sources)
         code = """if True:
             import sys, time
-            from gopolicy import games, sgf, archives
+            from gopolicy import games
             began = time.process_time()
             report = games.pack(sys.argv[2:], sys.argv[1])
             seconds = time.process_time() - began
@@ -516,9 +516,10 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        print(f"bench.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        said = str(error)
     except subprocess.CalledProcessError as error:  # a part that is measured in a process of its own
-        said = error.stderr.strip().splitlines() or [str(error)]
-        print(f"bench.py: {said[-1]}", file=sys.stderr)
-        sys.exit(2)
+        said = (error.stderr.strip().splitlines() or [str(error)])[-1]
+    except KeyboardInterrupt:
+        said = "stopped"
+    print(f"bench.py: {said}", file=sys.stderr)
+    sys.exit(1)

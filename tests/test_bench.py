@@ -99,7 +99,18 @@ def test_what_cannot_be_measured(
     monkeypatch.setattr(sys, "argv", ["bench.py", *options])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "scripts" / "bench.py"), run_name="__main__")
-    assert ended.value.code == 2
+    assert ended.value.code == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("bench.py: ")
     assert said in last
+
+
+def test_ctrl_c(packed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(games.PackedGames, "open", stopped)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--games", str(packed)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / "bench.py"), run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().err) == (1, "bench.py: stopped\n")
