@@ -26,6 +26,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, client, games
+from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, find_gnugo, setting_up
 from gopolicy.coords import BLACK, PASS, WHITE, colour_name
 from gopolicy.errors import GoPolicyError, SgfError
@@ -97,6 +98,7 @@ def look_at(record: GameRecord, colour: int, gnugo: Engine) -> Pass | None:
 
 
 def main() -> int:
+    write_any_name()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files: a match's folder")
     parser.add_argument("--player", required=True, metavar="NAME", help="name, or part of the name, of the player whose passes these are")

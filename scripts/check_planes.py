@@ -30,6 +30,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, symmetry
+from gopolicy.cli import write_any_name
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.features import Workspace, encode
@@ -148,6 +149,7 @@ def checks(games: Iterable[tuple[str, bytes]], per_game: int, jobs: int) -> Iter
 
 
 def main() -> int:
+    write_any_name()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files")
     parser.add_argument("--positions", type=int, default=100_000, help="stop after so many positions whose planes were compared")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
@@ -149,6 +150,19 @@ def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.Monke
         assert all(text in line for text, line in zip(told, lines, strict=True))
     assert levels == ["10", "3", "10"]
     assert len(closed) == 3
+
+
+def test_a_name_that_the_terminal_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "碁.sgf").write_text(GAME.format("", WALLS))
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252"))
+    monkeypatch.setattr(check_passes, "look_at", lambda record, *_: check_passes.Pass(record.name, 9, -2.5, 4.0, 20))
+    monkeypatch.setattr(check_passes, "Engine", lambda _: Told())
+    monkeypatch.setattr(Told, "close", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["check_passes.py", str(tmp_path), "--player", "gopolicy", "--gnugo", sys.executable])
+    assert check_passes.main() == 1
+    sys.stdout.flush()
+    assert rb"\u7881.sgf: move 9, " in written.getvalue()
 
 
 def test_a_player_is_known_by_a_part_of_the_name() -> None:

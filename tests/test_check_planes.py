@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -83,6 +84,15 @@ def test_a_ladder_whose_reading_met_a_bound_is_named(
     monkeypatch.setattr(check_planes, "LONGEST_READING", 0)
     assert main(monkeypatch, games / "a.sgf", "--per-game", "0") == 0
     assert f"in {MOVES} positions the reading met a bound\n  {games / 'a.sgf'} before move 1\n" in capsys.readouterr().out
+
+
+def test_a_name_that_the_terminal_cannot_write(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "cp1252"))
+    monkeypatch.setattr(check_planes, "LONGEST_READING", 0)
+    assert main(monkeypatch, (games / "a.sgf").rename(games / "碁.sgf"), "--per-game", "1") == 0
+    sys.stdout.flush()
+    assert rb"\u7881.sgf before move " in written.getvalue()
 
 
 def test_a_stopped_check_goes_on_with_its_log(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
