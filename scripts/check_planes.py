@@ -34,6 +34,7 @@ from gopolicy.cli import write_any_name
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.features import Workspace, encode
+from gopolicy.process import checked
 from gopolicy.sgf import GameRecord, read_sgf
 from tests.reference import LONGEST_LINE, LONGEST_READING, Ladders, ReferenceBoard, plane_difference, reference_planes
 from tests.tracked import TrackedGame
@@ -153,15 +154,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE", help="folders, archives or SGF files")
     parser.add_argument("--positions", type=int, default=100_000, help="stop after so many positions whose planes were compared")
-    parser.add_argument("--per-game", type=int, default=50, help="positions of a game whose planes are compared; 0: all")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take one game in N, chosen by its name")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    some = checked(int, lambda n: n >= 1, "1 or more")
+    positions_of_a_game = checked(int, lambda n: n >= 0, "0 or more")
+    parser.add_argument("--per-game", type=positions_of_a_game, default=50, help="positions of a game whose planes are compared; 0: all")
+    parser.add_argument("--every", type=some, default=1, metavar="N", help="take one game in N, chosen by its name")
+    parser.add_argument("--jobs", type=some, default=1, help="processes")
     parser.add_argument("--log", type=Path, help="append a line of JSON for every game, and go on where it ends")
     args = parser.parse_args()
-    if min(args.every, args.jobs) < 1:
-        parser.error("--every and --jobs are 1 or more")
-    if args.per_game < 0:
-        parser.error("--per-game is 0 or more")
 
     results: list[Checked] = []
     if args.log and args.log.exists():

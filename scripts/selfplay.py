@@ -96,22 +96,15 @@ def report(games: list[Game], wanted: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", type=int, default=100, metavar="N")
-    parser.add_argument("--size", type=int, default=19, help="lines of the board (default: 19)")
+    some = checked(int, lambda n: n >= 1, "1 or more")
+    sizes = checked(int, lambda n: MIN_SIZE <= n <= MAX_SIZE, f"{MIN_SIZE} to {MAX_SIZE}")
+    parser.add_argument("--games", type=some, default=100, metavar="N")
+    parser.add_argument("--size", type=sizes, default=19, help="lines of the board (default: 19)")
     parser.add_argument("--engine", help="its command line (default: gtp_engine.py --weights playouts --temperature 1 --seed 1)")
-    parser.add_argument(
-        "--limit",
-        type=checked(int, lambda n: n >= 1, "1 or more"),
-        metavar="M",
-        help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)",
-    )
+    parser.add_argument("--limit", type=some, metavar="M", help="moves of a game at most (default: 420 on 19x19, in proportion elsewhere)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for every game")
     args = parser.parse_args()
     default = [sys.executable, str(ROOT / "gtp_engine.py"), "--weights", "playouts", "--temperature", "1", "--seed", "1", "--threads", "1"]
-    if args.games < 1:
-        parser.error(f"--games is {args.games}, expected 1 or more")
-    if not MIN_SIZE <= args.size <= MAX_SIZE:
-        parser.error(f"--size is {args.size}, expected {MIN_SIZE} to {MAX_SIZE}")
     try:
         command = words_of(args.engine) if args.engine is not None else default
     except ValueError as error:
