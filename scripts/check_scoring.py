@@ -193,9 +193,6 @@ def main() -> int:
                 if not game.near():
                     progress.write(f"{game.game}: {game.referee:+g}, here {game.here:+g} by {game.rules}", sys.stderr)
                 progress.update()
-    except GoPolicyError as error:
-        print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     finally:

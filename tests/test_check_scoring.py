@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -226,9 +227,9 @@ def test_a_program_that_is_not_gnu_go(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(check_scoring, "finished_games", lambda *_: (GameRecord(19, 7.5, name=str(number)) for number in range(100)))
     monkeypatch.setattr(check_scoring, "compare", compare)
     monkeypatch.setattr(sys, "argv", ["check_scoring.py", "games", "--gnugo", sys.executable])
-    assert check_scoring.main() == 2
+    with pytest.raises(check_scoring.GoPolicyError, match=re.escape(f"{sys.executable} seems to be no GNU Go: no idea")):
+        check_scoring.main()
     assert len(asked) == check_scoring.MOST_REFUSALS
-    assert capsys.readouterr().err.splitlines()[-1] == f"{sys.executable} seems to be no GNU Go: no idea"
     counted = "2"
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
     assert check_scoring.main() == 0
