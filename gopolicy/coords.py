@@ -59,8 +59,8 @@ def point_from_gtp(vertex: str, size: int) -> int:
     if text == "PASS":
         return PASS
     column = VERTEX_LETTERS.find(text[:1]) if text else -1
-    digits = text[1:]
-    line = int(digits[-4:]) if digits.isascii() and digits.isdigit() and not digits[:-4].strip("0") else 0
+    digits = text[1:].lstrip("0")
+    line = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 2 else 0
     if not 0 <= column < size or not 1 <= line <= size:
         last = VERTEX_LETTERS[size - 1]
         raise GoPolicyError(f"{vertex!r} is no point of a {size}x{size} board: A1 to {last}{size} (without I), or pass")
