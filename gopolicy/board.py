@@ -541,6 +541,9 @@ class Board:
     A move is a GTP vertex (``"Q16"``, ``"pass"``), a point (``row * N + column``, ``PASS``) or a pair (row, column), row 0
     being the top line.
 
+    For one thread at a time, which is not checked: also what only asks about a board, as ``legal_mask`` and ``encode``, reads ahead on it.
+    Threads that ask about one position take a ``copy`` each.
+
     >>> board = Board(9)
     >>> board.play("C3"); board.play("G7")
     >>> board.move_number, int(board.stones().sum())
