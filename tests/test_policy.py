@@ -106,6 +106,7 @@ def test_symmetries_are_the_mean_of_the_first_turned_boards(player: Policy, coun
     legal = board.legal_mask()
     expected = np.where(legal, total, 0) / total[legal].sum()
     assert np.allclose(player.probabilities(board, symmetries=count), expected, atol=1e-5)
+    assert player.log_probabilities(torch.zeros(0, 48, 19, 19), count).shape == (0, 361), "no board, no answer"
     logs = player.log_probabilities(torch.from_numpy(encode(board)[None]), count)
     assert abs(float(logs.exp().sum()) - 1) < 1e-5, "of all points, legal or not"
 
