@@ -550,7 +550,7 @@ class Analyst:
     def work(self) -> list[dict[str, Any]]:
         """Analyses the turn that is due, which has to be there: its answer, or none where it was terminated meanwhile.
 
-        Nothing is raised: that nobody reads the answers any more, shows when this one is sent.
+        Nothing is raised: where nobody reads the answers any more, that shows when this one is sent.
         """
         self._at_work = heapq.heappop(self._jobs)
         _, _, turn, query = self._at_work
