@@ -98,8 +98,9 @@ class Policy:
         x = planes.to(self.device).to(self.number, memory_format=torch.channels_last)
         if symmetries == 1:
             return self.logits(x).log_softmax(dim=1)
-        views = torch.arange(symmetries, device=x.device).repeat(len(x))
-        probs = self.probabilities_by_view(x.repeat_interleave(symmetries, dim=0), views).unflatten(0, (len(x), symmetries))  # (B, S, N*N)
+        count, points = len(x), x.shape[-1] ** 2
+        views = torch.arange(symmetries, device=x.device).repeat(count)
+        probs = self.probabilities_by_view(x.repeat_interleave(symmetries, dim=0), views).view(count, symmetries, points)  # (B, S, N*N)
         averaged: Tensor = (probs.mean(dim=1) + TURN * probs[:, 0]) / (1 + TURN)
         return averaged.clamp_min(1e-30).log()
 

@@ -9,11 +9,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from gopolicy import weights
+from gopolicy import evaluation, weights
 from gopolicy.coords import BLACK, WHITE
 from gopolicy.games import PackedGames, pack
 from gopolicy.network import PolicyConfig, PolicyNetwork
@@ -88,6 +89,7 @@ def test_what_is_not_better_in_both_figures_changes_nothing(
     out = capsys.readouterr().out
     assert ("is at least as good, and stays" in out) == (not more)
     assert out.count("'positions': 12") == (2 if more else 0), "both by the same ones"
+    assert ("new less here: top-1 +0.00 ± 0.00 points, cross-entropy +0.0000 ± 0.0000\n" in out) == (here == new)
     assert [(path.name, path.read_bytes()) for path in networks.iterdir()] == [("default.safetensors", before)]
 
 
@@ -117,14 +119,23 @@ def test_what_is_better_is_written_with_what_it_was_measured_by(
     assert measured["cross_entropy"] == pytest.approx(math.log(logits(*GOOD).double().exp().sum().item()) - right, abs=0.01)
 
 
+def test_the_difference_is_told_with_the_interval_of_whole_games() -> None:
+    """Worked out by hand: two games of two positions, in the first of which the new weights are right once more."""
+    columns = [0, 0, 1, 1], [1, 2, 1, 2], [0, 1, 2, 3], [1.0, 2, 3, 4], [0.5] * 4, [1, -1, 1, -1]
+    here = evaluation.Answers(*map(np.array, columns))
+    new = replace(here, rank=np.array([0, 0, 2, 3]), cross_entropy=np.array([1.0, 1.9, 3, 4.3]))
+    # right: 1 in 4, games 1 and 0 with 0.5 expected of each: 1.96 · √(2 · (0.5² + 0.5²)) / 4; nats: -0.1 and 0.3 with 0.1 of each
+    assert release.difference(new, here) == "top-1 +25.00 ± 49.00 points, cross-entropy +0.0500 ± 0.1960"
+
+
 def test_a_release_that_is_stopped_changes_nothing(
     games_file: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     new = saved(tmp_path / "new", *GOOD)
-    monkeypatch.setattr(release, "measured", stop)
+    monkeypatch.setattr(release.evaluation, "answer", stop)
     assert main(monkeypatch, new, games_file) == 1
     assert capsys.readouterr().err == "release.py: stopped\n"
     assert list(networks.iterdir()) == []
