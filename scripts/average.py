@@ -2,12 +2,14 @@
 
     python scripts/average.py default runs/leg/weights.safetensors --out runs/leg/half.safetensors
     python scripts/average.py default runs/leg/weights.safetensors --share 0.75 --out runs/leg/three-quarters.safetensors
+    python scripts/average.py runs/leg/weights.safetensors runs/other/weights.safetensors --out middle.safetensors   # both from default
     gopolicy evaluate runs/leg/half.safetensors kgs.gpk --split validation --max-positions 8192      # which share is best
 
 A leg with few positions unlearns a little of everything by the noise of its steps, which grows with the square of the way, while what it
 learns grows with the way: some way along the line is better than its end (RESULTS.md, 2026-11-28; Wortsman et al. 2022, "Robust
-fine-tuning of zero-shot models"). Batch normalisation is folded, then every number averaged. Weights of which neither came from the other
-(or both from a third) have nothing sensible between them.
+fine-tuning of zero-shot models"). Two legs from the same weights, each with a --seed of its own, have a middle that keeps what both have
+learned and half of the noise (RESULTS.md, 2026-11-30; Wortsman et al. 2022, "Model soups"). Batch normalisation is folded, then every
+number averaged. Weights of which neither came from the other (or both from a third) have nothing sensible between them.
 """
 
 from __future__ import annotations
