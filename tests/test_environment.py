@@ -161,6 +161,7 @@ def test_a_script_goes_on_in_it_where_something_is_lacking(monkeypatch: pytest.M
     monkeypatch.setattr(environment, "prepare", lambda: done.append("prepared"))
     monkeypatch.setattr(environment.os, "execve", lambda path, command, env: done.append((path, command)) or sys.exit(0))
     monkeypatch.setattr(sys, "argv", ["train.py", "games", "--resume"])
+    monkeypatch.setattr(sys, "prefix", str(environment.ROOT))  # the tests may run in the environment
     environment.enter("scripts/train.py", "sys", "json")
     assert done == []
     with pytest.raises(SystemExit):
