@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import os
 import queue
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gopolicy.policy import Policy
     from gopolicy.scoring import PlayoutScorer
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # where answers go to a file: the disk has no place left, or may not take more
 MIRRORS = (1, 8)  # numbers of symmetries that --symmetries takes
 
 T = TypeVar("T")
@@ -154,7 +156,7 @@ def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Calla
 
 def run(serve: Callable[[BinaryIO, BinaryIO], None], policy: Loading[Policy]) -> NoReturn:
     """``serve`` on standard input and output. Ends the process with its exit status: 0 after the end of input, 1 where the policy could not
-    be loaded: then it has answered, but could not do what it is there for."""
+    be loaded (then it has answered, but could not do what it is there for), or the disk takes no more answers."""
     answers = claim_stdout()
     status = 0
     try:
@@ -162,8 +164,11 @@ def run(serve: Callable[[BinaryIO, BinaryIO], None], policy: Loading[Policy]) ->
             serve(sys.stdin.buffer, answers)
     except KeyboardInterrupt:
         status = 1
-    except OSError:  # nobody reads the answers any more: the client has gone
-        pass
+    except OSError as error:
+        if error.errno in FULL:
+            say(f"an answer cannot be written: {error.strerror}")
+            status = 1
+        # Else nobody reads the answers any more: the client has gone.
     # All has been written. Python would take seconds to put torch away, and may crash around a thread that still imports it.
     sys.stderr.flush()
     os._exit(status or int(policy.failed))

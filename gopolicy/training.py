@@ -559,7 +559,7 @@ def train(
         try:
             yield
         except OSError:
-            if kept is not None:
+            if workers.first and kept is not None:
                 line.end(f"ended at step {counters.step:,}; kept is the run up to step {kept:,}, its last checkpoint")
                 if command:
                     say(go_on)

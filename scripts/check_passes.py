@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gopolicy import archives, client, games
 from gopolicy.cli import write_any_name
-from gopolicy.client import Engine, find_gnugo, setting_up
+from gopolicy.client import Engine, EngineError, find_gnugo, setting_up
 from gopolicy.coords import BLACK, PASS, WHITE, colour_name
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
@@ -131,7 +131,15 @@ def main() -> int:
                 print(f"{item.name} is left out: {why}", file=sys.stderr)
                 continue
             seen += 1
-            one = look_at(record, colour, gnugo)
+            try:
+                one = look_at(record, colour, gnugo)
+            except EngineError as error:
+                if not found:  # more likely it is no GNU Go
+                    raise
+                print(f"{item.name} is left out: {error}", file=sys.stderr)
+                gnugo.close()
+                gnugo = Engine(client.gnugo(program, level=args.level))
+                continue
             if one is not None:
                 found.append(one)
                 if args.json:

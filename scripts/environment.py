@@ -52,7 +52,7 @@ def digest() -> str:
 def prepare() -> None:
     """Sets the environment up unless that is done. Ends the program with a sentence where it cannot be done."""
     wanted = digest()
-    if Path(sys.prefix).resolve() == VENV:  # started with the environment's own Python, which cannot replace itself
+    if inside():  # started with the environment's own Python, which cannot replace itself
         wanted = READY.read_text(encoding="ascii") if READY.exists() else ""
     try:
         if is_ready(wanted):
@@ -71,6 +71,11 @@ def prepare() -> None:
         sys.exit(f"\nThe environment could not be made in {VENV}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped during the set-up; the same command goes on.")
+
+
+def inside() -> bool:
+    """Whether this is the environment's own Python; the environment's folder may be a link to another place."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
 
 
 def is_ready(wanted: str) -> bool:
@@ -255,7 +260,7 @@ def enter(script: str, *needed: str) -> None:
     lacking = [module for module in needed if not importlib.util.find_spec(module)]
     if not lacking:
         return
-    if Path(sys.prefix).resolve() == VENV:  # it would start itself again and again
+    if inside():  # it would start itself again and again
         sys.exit(f"{VENV} lacks {', '.join(lacking)}: delete it, and run this script with the Python that {VENV.name} was made with")
     prepare()
     command = [str(PYTHON), script, *sys.argv[1:]]

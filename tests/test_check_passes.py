@@ -105,9 +105,9 @@ def test_whose_pass_it_is_and_whose_points() -> None:
 
 def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Leads at the end and played out: +1 and +3, -2.5 and +4 (lost by it), -8 and -7, 0 and +9, and one that was resigned. In one nobody
-    passed, at one Ctrl-C is pressed, and two files hold no game."""
+    passed, at one GNU Go dies, at one Ctrl-C is pressed, and two files hold no game."""
     leads = {"a": (1.0, 3.0), "b": (-2.5, 4.0), "c": (-8.0, -7.0), "d": (0.0, 9.0), "e": (-999.0, -1.0)}
-    for name in [*leads, "none", "stop"]:
+    for name in [*leads, "none", "stop", "crash"]:
         (tmp_path / f"{name}.sgf").write_text(GAME.format("", WALLS))
     for name in ("damaged.rar", "words.sgf"):
         (tmp_path / name).write_text("words")
@@ -117,6 +117,8 @@ def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.Monke
         name = Path(record.name).stem
         if name == "stop":
             raise KeyboardInterrupt
+        if name == "crash":
+            raise check_passes.EngineError("gnugo", "signal 11")
         return check_passes.Pass(record.name, 9, *leads[name], 20) if name in leads else None
 
     monkeypatch.setattr(check_passes, "look_at", look_at)
@@ -135,10 +137,10 @@ def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.Monke
             ],
         ),
         (
-            "a.sgf c.sgf d.sgf e.sgf",
+            "a.sgf crash.sgf c.sgf d.sgf e.sgf",
             ["--level", "3"],
             0,
-            ["4 games, 4 with ", "gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"],
+            ["5 games, 4 with ", "gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"],
         ),
         ("e.sgf stop.sgf b.sgf", [], 0, ["2 games, 1 with ", "the pass: 0"]),
     ):
@@ -148,8 +150,8 @@ def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.Monke
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == len(told)
         assert all(text in line for text, line in zip(told, lines, strict=True))
-    assert levels == ["10", "3", "10"]
-    assert len(closed) == 3
+    assert levels == ["10", "3", "3", "10"]
+    assert len(closed) == 4
 
 
 def test_a_name_that_the_terminal_cannot_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

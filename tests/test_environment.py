@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
 import subprocess
@@ -248,6 +249,15 @@ def test_its_own_python_does_not_replace_itself(house: SimpleNamespace, monkeypa
     environment.READY.write_text("whatever it was made from")
     environment.prepare()
     assert not house.made
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a link may need rights there")
+def test_its_own_python_is_known_where_its_folder_is_a_link(house: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house.path / "elsewhere").mkdir()
+    environment.VENV.symlink_to(house.path / "elsewhere")
+    assert not environment.inside()
+    monkeypatch.setattr(sys, "prefix", str(house.path / "elsewhere"))
+    assert environment.inside()
 
 
 def installer(tmp_path: Path, *lines: str, status: int) -> list[str]:

@@ -30,10 +30,11 @@ ROOT = Path(__file__).parents[1]
         (">&-", "pass", 1, "standard output is closed, so there is nowhere to answer\n"),
         ("", "raise KeyboardInterrupt", 1, ""),
         ("", "raise BrokenPipeError", 0, ""),  # the client has gone
+        (">/dev/full", "answers.write(b'= D4'); answers.flush()", 1, "gopolicy: an answer cannot be written: No space left on device\n"),
     ],
 )
 def test_how_the_process_ends(closed: str, does: str, status: int, said: str) -> None:
-    program = f"import os\nfrom gopolicy.process import Loading, run\ndef serve(*_): {does}\nrun(serve, Loading(int))"
+    program = f"import os\nfrom gopolicy.process import Loading, run\ndef serve(_, answers): {does}\nrun(serve, Loading(int))"
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", program]
     surroundings = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
