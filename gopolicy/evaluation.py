@@ -276,7 +276,6 @@ def run(args: Any) -> int:
         if getattr(args, name) is not None:
             whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, most)
     policy.check_symmetries(args.symmetries)
-    player = policy.load(args.weights, device=args.device, threads=args.threads, precision=args.precision)
     for path in args.games:
         if not path.exists():
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")
@@ -286,6 +285,7 @@ def run(args: Any) -> int:
         if args.pictures.exists() and not args.pictures.is_dir():
             raise UsageError(f"--pictures {args.pictures} is a file; the pictures need a folder")
         args.pictures.mkdir(parents=True, exist_ok=True)
+    player = policy.load(args.weights, device=args.device, threads=args.threads, precision=args.precision)
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
             packed, split = games.PackedGames.open(args.games[0]), args.split or "test"
