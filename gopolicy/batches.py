@@ -337,12 +337,11 @@ def fixed(
 ) -> Iterator[Measured]:
     """The positions of whole games, for evaluation: (planes, targets, {"game", "move_number"}), each once, no symmetry.
 
-    With ``max_positions`` games are drawn by the seed until they have as many, and the last one is cut.
+    Games come in an order drawn by the seed; with ``max_positions`` until they have as many, and the last one is cut.
     """
     games, counts = playable(packed, split)
-    if max_positions is not None:
-        order = np.random.default_rng(seed).permutation(len(games))
-        games, counts = games[order], counts[order]
+    order = np.random.default_rng(seed).permutation(len(games))
+    games, counts = games[order], counts[order]
     ends = np.cumsum(counts)  # where the positions of each game end, all in a row
     total = int(counts.sum()) if max_positions is None else min(int(counts.sum()), max_positions)
 

@@ -12,9 +12,9 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,17 @@ class Answers:
     mover: npt.NDArray[np.int8]  # colour of the played move
 
 
-def answer(
+def answer(player: policy.Policy, packed: games.PackedGames, split: str = "test", **options: Any) -> Answers:
+    """Asks the policy about the positions of whole games of a split (see ``batches.fixed``); options as in ``answer_batches``."""
+    return joined(list(answer_batches(player, packed, split, **options)))
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Several answers, one at least, as one."""
+    return Answers(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Answers)))
+
+
+def answer_batches(
     player: policy.Policy,
     packed: games.PackedGames,
     split: str = "test",
@@ -50,13 +60,15 @@ def answer(
     symmetries: int = 1,
     max_positions: int | None = None,
     seed: int = 1,
-    progress: Callable[[int], None] | None = None,
-) -> Answers:
-    """Asks the policy about the positions of whole games of a split (see ``batches.fixed``)."""
-    parts: list[tuple[npt.NDArray[Any], ...]] = []
+) -> Iterator[Answers]:
+    """What ``answer`` gives, batch by batch. As games come in an order drawn by the seed, the first of them are a fair sample of all."""
     if max_positions is not None:
         max_positions = whole_number(max_positions, "the number of positions", 1)
     seed = whole_number(seed, "the seed", 0)
+    if not len(batches.playable(packed, split)[0]):
+        sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
+        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ': more games are needed, or the split "all"'
+        raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
     for planes, targets, info in batches.fixed(packed, split, max_positions=max_positions, planes=player.planes, seed=seed):
         logs = player.log_probabilities(planes, symmetries)  # (B, N*N)
         place = targets.to(player.device)[:, None]
@@ -65,23 +77,14 @@ def answer(
         rank = (logs > played).sum(dim=1) + (logs == played).cumsum(dim=1).gather(1, place)[:, 0] - 1
         codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]
         mover = np.where(codes & games.WHITE_BIT, -1, 1).astype(np.int8)
-        parts.append(
-            (
-                info["game"],
-                info["move_number"],
-                rank.cpu().numpy(),
-                -played[:, 0].cpu().double().numpy(),
-                logs.amax(1).exp().cpu().double().numpy(),
-                mover,
-            )
+        yield Answers(
+            game=info["game"],
+            move_number=info["move_number"],
+            rank=rank.cpu().numpy(),
+            cross_entropy=-played[:, 0].cpu().double().numpy(),
+            best_prob=logs.amax(1).exp().cpu().double().numpy(),
+            mover=mover,
         )
-        if progress:
-            progress(len(targets))
-    if not parts:
-        sizes = ", ".join(f"{size}x{size}" for size in np.unique(packed.facts["size"]))
-        needed = "" if split == "all" or not len(batches.playable(packed, "all")[0]) else ': more games are needed, or the split "all"'
-        raise GamesError(f"the {split} split of the packed set, whose boards are {sizes}, has no position on a 19x19 board{needed}")
-    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def half_interval(right: npt.NDArray[Any], game: npt.NDArray[np.int64]) -> float:
@@ -298,16 +301,28 @@ def run(args: Any) -> int:
             packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
         _, counts = batches.playable(packed, split)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
+        parts: list[Answers] = []
+        stopped = False
         with tqdm(total=total, unit=" positions", desc="evaluating", file=sys.stderr, mininterval=0.5) as bar:
-            answers = answer(
-                player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed, progress=bar.update
-            )
-        result = summary(answers, packed, split, args.symmetries)
+            try:
+                for part in answer_batches(
+                    player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed
+                ):
+                    parts.append(part)
+                    bar.update(len(part.game))
+            except KeyboardInterrupt:
+                if not parts:
+                    raise
+                stopped = True
+        if stopped:
+            print(f"stopped: the figures are of {bar.n:,} of {total:,} positions, of games drawn at random", file=sys.stderr)
+        given = joined(parts)
+        result = summary(given, packed, split, args.symmetries)
         print(json.dumps(result) if args.json else report(result), flush=True)
         if args.pictures is not None:
             wrong = WRONG if args.wrong is None else args.wrong
-            write_pictures(answers, packed, player, args.pictures, wrong, args.symmetries)
-    return 0
+            write_pictures(given, packed, player, args.pictures, wrong, args.symmetries)
+    return int(stopped)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from gopolicy import cli, draw, evaluation, policy, weights
+from gopolicy import batches, cli, draw, evaluation, policy, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GamesError, GoPolicyError, UsageError
@@ -41,9 +42,7 @@ def player() -> Policy:
 
 def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) -> None:
     packed = PackedGames.open(games_file)
-    told: list[int] = []
-    answers = evaluation.answer(player, packed, "validation", max_positions=300, progress=told.append)
-    assert sum(told) == 300
+    answers = evaluation.answer(player, packed, "validation", max_positions=300)
     top1 = top5 = cross_entropy = 0.0
     for game, number, mover in zip(answers.game, answers.move_number, answers.mover, strict=True):
         record = packed.record(int(game))
@@ -134,15 +133,18 @@ def known(tmp_path_factory: pytest.TempPathFactory, player: Policy) -> tuple[Pac
             setup = ((BLACK, 60), (BLACK, 300))
             game = replace(game, ranks=("5k", ""), server="Fox", handicap=2 * (seed % 2), setup=setup, to_play=WHITE, moves=moves)
         games.append(game)
+        rows.append([])
         for colour, point in game.moves:
             others, theirs, own = answers[game.ranks[colour == WHITE]]
             probs = np.full(361, (1 - others * theirs - own) / (360 - others))
             probs[[(point + 1 + i) % 361 for i in range(others)]] = theirs
             probs[point] = own
-            rows.append(torch.from_numpy(probs).float().log())
+            rows[-1].append(torch.from_numpy(probs).float().log())
     folder = tmp_path_factory.mktemp("known")
     pack([test_games.write(folder / "in", games)], folder / "g.gpk")
-    packed, told = PackedGames.open(folder / "g.gpk"), iter(rows)
+    packed = PackedGames.open(folder / "g.gpk")
+    drawn = dict.fromkeys(int(game) for *_, info in batches.fixed(packed, "all") for game in info["game"])
+    told = (row for game in drawn for row in rows[game])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(player, "log_probabilities", lambda planes, symmetries: torch.stack([next(told) for _ in planes]))
         return packed, evaluation.answer(player, packed, "all")
@@ -320,6 +322,34 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), "--max-positions", "60", "--json"]) == 0
     of_archives = json.loads(capsys.readouterr().out)
     assert (of_archives["split"], of_archives["positions"]) == ("all", 60)
+
+
+def test_what_was_measured_before_a_stop_is_told(
+    games_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the 256 positions of the first batch; and a stop before them has nothing to tell."""
+    answer_batches, batches_done = evaluation.answer_batches, 1
+
+    def stopped(*arguments: Any, **options: Any) -> Iterator[Answers]:
+        yield from islice(answer_batches(*arguments, **options), batches_done)
+        raise KeyboardInterrupt
+
+    command = ["evaluate", "playouts", str(games_file), "--split", "all", "--json", "--seed", "5"]
+    assert cli.main([*command, "--max-positions", "256"]) == 0
+    whole = capsys.readouterr()
+    assert "stopped" not in whole.err
+    monkeypatch.setattr(evaluation, "answer_batches", stopped)
+    assert cli.main([*command, "--pictures", str(tmp_path), "--wrong", "1"]) == 1
+    told = capsys.readouterr()
+    assert told.out == whole.out
+    _, counts = batches.playable(PackedGames.open(games_file), "all")
+    assert told.err.endswith(f"stopped: the figures are of 256 of {counts.sum():,} positions, of games drawn at random\n")
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    batches_done = 0
+    assert cli.main(command) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.endswith("gopolicy evaluate: stopped\n")
 
 
 @pytest.mark.skipif(policy.quickest() != "int8", reason="no convolutions of 8-bit integers here")
