@@ -149,6 +149,13 @@ def plain_name(name: str) -> str:
 
 
 BY_NAME = {plain_name(name): rules for name, rules in NAMED_RULES.items()}
+# GOE and NZ are SGF's names, in RU.
+BY_NAME |= {
+    "french": NAMED_RULES["aga"],
+    "goe": NAMED_RULES["tromp-taylor"],
+    "ing": NAMED_RULES["tromp-taylor"],
+    "nz": NAMED_RULES["new-zealand"],
+}
 
 
 def rules_from(told: object) -> Rules:
