@@ -4,8 +4,6 @@ const [folder, path, ...args] = process.argv.slice(2)
 const {createRequire} = require('module')
 const {Controller, ControllerStateTracker} = createRequire(folder + '/')('@sabaki/gtp')
 
-const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds))
-
 async function main() {
   const controller = new Controller(path, args)
   const tracker = new ControllerStateTracker(controller)
@@ -26,20 +24,21 @@ async function main() {
   const history = [{name: 'set_free_handicap', args: ['D16', 'Q4']}, ...stones]
   await tracker.sync({komi: 0.5, boardsize: [19, 19], history})
   await tracker.sync({komi: 0.5, boardsize: [19, 19], history: history.slice(0, 2)})
+  seen.back = (await controller.sendCommand({name: 'printsgf'})).content
   await tracker.sync({komi: 6.5, boardsize: [9, 9], history: [{name: 'play', args: ['B', 'E5']}]})
   seen.komi = (await controller.sendCommand({name: 'get_komi'})).content
   seen.board = (await controller.sendCommand({name: 'showboard'})).content
 
   // An analysis, which Sabaki ends by asking for something else.
   const lines = []
-  let first
-  const started = new Promise(resolve => (first = resolve))
+  let told = 0
+  let second
+  const goesOn = new Promise(resolve => (second = resolve))
   const ended = controller.sendCommand({name: 'analyze', args: ['W', '5']}, ({line}) => {
     lines.push(line)
-    if (line.startsWith('info ')) first()
+    if (line.startsWith('info ') && ++told === 2) second()
   })
-  await started
-  await pause(500)
+  await goesOn
   seen.after = (await controller.sendCommand({name: 'protocol_version'})).content
   await ended
   seen.analysis = lines

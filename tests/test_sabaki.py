@@ -38,6 +38,7 @@ def test_it_attaches(seen):
 def test_boards_are_brought_into_step(seen):
     assert seen["refused"] == [["rectangular_boardsize", "unacceptable size"]]
     assert seen["rectangular"] == "Board size is not supported by engine"
+    assert seen["back"].replace("\n", "").endswith("AB[dd][pp];B[pd])"), seen["back"]
     assert seen["komi"] == "6.5"
     assert "9 . . . . . . . . . 9   White (O) to play move 2" in seen["board"]
 
