@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
-from gopolicy.errors import GamesError
+from gopolicy.errors import GamesError, UsageError
 
 MEMBER_LIMIT = 16 * 2**20  # bytes
 HEADER_LIMIT = 2**20
@@ -75,16 +75,18 @@ def members(paths: Iterable[Path | str]) -> Iterator[Item]:
     named in ``paths`` itself is taken whatever its suffix. Links inside a folder are not followed, and an archive inside
     an archive is not opened. Raises GamesError, before anything is read, where a path does not exist.
     """
+    return _walk(check(paths))
+
+
+def check(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The paths. Raises GamesError for the first that does not exist, and UsageError for one that stands in no list."""
+    if isinstance(paths, str | os.PathLike):  # the letters of a name are paths too
+        raise UsageError(f"paths stand in a list, as [{os.fspath(paths)!r}]")
     roots = [Path(path) for path in paths]
-    check(roots)
-    return _walk(roots)
-
-
-def check(roots: Iterable[Path]) -> None:
-    """Raises GamesError for the first path that does not exist."""
     for root in roots:
         if not root.exists():
             raise GamesError(f"there is no file or folder {root}")
+    return roots
 
 
 def _walk(roots: list[Path]) -> Iterator[Item]:

@@ -379,8 +379,7 @@ def pack(
     sgf.check_illegal(illegal)
     out = Path(out)
     whole_number(processes, "the number of processes", 1)
-    roots = [Path(path) for path in paths]
-    archives.check(roots)
+    roots = archives.check(paths)
     for root in roots:
         with suppress(OSError):  # what cannot be read is told of when it is read
             if root.is_file() and is_packed(root):

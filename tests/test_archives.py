@@ -22,7 +22,7 @@ import pytest
 
 from gopolicy import archives
 from gopolicy.archives import MEMBER_LIMIT, Member, Refused, members
-from gopolicy.errors import GamesError
+from gopolicy.errors import GamesError, UsageError
 
 GAMES = {
     f"games/{year}/g{number}.sgf": b"(;GM[1];B[%c%c])" % (97 + number, 97 + number) * (number + 1)
@@ -178,6 +178,13 @@ def test_a_zip_with_nothing_in_it(tmp_path: Path) -> None:
 def test_a_path_that_is_missing() -> None:
     with pytest.raises(GamesError, match=r"no file or folder .*nowhere\.zip"):
         members(["nowhere.zip"])  # at once, not when the first member is asked for
+
+
+@pytest.mark.parametrize("path", ["/", Path("data")])
+def test_a_path_that_stands_in_no_list(path: str | Path) -> None:
+    """Letter by letter, ``/`` would be all that there is on the disk."""
+    with pytest.raises(UsageError, match=r"paths stand in a list, as \['"):
+        members(path)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------- nothing is trusted
