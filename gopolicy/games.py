@@ -180,6 +180,10 @@ class Filter:
     keep_duplicates: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("sizes", "exclude_players", "only_players"):
+            several = getattr(self, name)
+            if isinstance(several, str) or not isinstance(several, Iterable):  # the letters of a name are expressions too
+                raise FilterError(f"{name} is {several!r}, expected a tuple, as ({several!r},)")
         for size in self.sizes:
             whole_number(size, "--size", MIN_SIZE, MAX_SIZE)
         whole_number(self.min_moves, "--min-moves", 0)

@@ -275,7 +275,15 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"min_rank": "strong"}, {"since": "2019", "until": "2016-05"}, {"min_moves": 300, "max_moves": 20}, {"min_moves": 0, "max_moves": 0}],
+    [
+        {"min_rank": "strong"},
+        {"since": "2019", "until": "2016-05"},
+        {"min_moves": 300, "max_moves": 20},
+        {"min_moves": 0, "max_moves": 0},
+        {"exclude_players": "petgo3"},  # whose names have one of its letters
+        {"only_players": "Zen"},
+        {"sizes": 19},
+    ],
 )
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
     Filter(since="2016-05", until="2016")  # from May on
