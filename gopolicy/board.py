@@ -658,7 +658,7 @@ class Board:
         set up in two ways.
         """
         stones = ((BLACK, black), (WHITE, white), (EMPTY, empty))
-        if any(not isinstance(moves, Iterable) for _, moves in stones):
+        if any(isinstance(moves, str) or not isinstance(moves, Iterable) for _, moves in stones):
             raise UsageError("stones to set up are lists of points, as black=['D4', 'Q16']")
         colours: dict[int, int] = {}
         for colour, moves in stones:

@@ -345,6 +345,7 @@ def test_stones_that_cannot_be_set_up() -> None:
     board = Board(19)
     for stones, said in [
         ({"black": 5}, "lists of points"),
+        ({"white": "D4"}, "lists of points"),
         ({"black": ["D4"], "white": ["pass"]}, "a pass cannot be set up"),
         ({"black": ["U4"]}, "no point of a 19x19 board"),
         ({"black": ["Q16", "D4"], "white": [(15, 3)]}, "D4 is to be set up in two ways"),
