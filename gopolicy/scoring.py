@@ -543,11 +543,11 @@ class Judgement:
         surrounded by one side, but none of a seki and no dame, and the prisoners: captured stones and dead ones (Japanese rules).
         """
         if _known(rules) == "area":
-            return float(self.owner.sum(dtype=np.int64)) - komi
+            return float(self.owner.sum(dtype=np.int64) - komi)
         counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory & ~self.dame
         territory = self.owner[counted].sum(dtype=np.int64)
         dead = -self.stones[self.dead].sum(dtype=np.int64)
-        return float(territory + dead + self.captures[BLACK] - self.captures[WHITE]) - komi
+        return float(territory + dead + self.captures[BLACK] - self.captures[WHITE] - komi)
 
     def expected_lead(self, komi: float = 0.0, *, rules: Rules = "area") -> float:
         """By how many points Black will win, as far as that can be told before the end; near it, ``lead``.
@@ -762,7 +762,7 @@ def worth_playing(
     Who is behind, by ``komi`` and ``rules`` too, and yet wins a ``CHANCE`` of the playouts, has nothing to lose: what they are not
     quite sure about is worth playing then. ``known`` as in ``judge``.
     """
-    colour = check_colour(board.to_play)
+    colour, rules = check_colour(board.to_play), _known(rules)
     owned, _ = proven(board)
     moves: npt.NDArray[np.bool_] = board.sensible_mask() & (owned == EMPTY)
     stones = board.stones()
@@ -808,7 +808,7 @@ def is_lost(policy: Thinker, board: Board, komi: float, *, rules: Rules = "area"
 
     Never before there are as many moves, or stones set up, as a quarter of the board has points. ``known`` as in ``judge``.
     """
-    colour = check_colour(board.to_play)
+    colour, rules = check_colour(board.to_play), _known(rules)
     points = board.size**2
     if max(board.move_number, int(np.count_nonzero(board.stones()))) < points // 4:
         return False

@@ -434,6 +434,7 @@ def test_a_finished_board_is_counted() -> None:
     assert not judgement.seki.any()
     assert judgement.lead() == 36 - 45
     assert judgement.lead(6.5) == 36 - 45 - 6.5
+    assert type(judgement.lead(np.float32(6.5))) is float, "as packed games tell komi"
     assert judgement.lead(rules="territory") == (23 + 1) - (31 + 1)
     assert judgement.chains("dead") == [[4 * 9 + 1], [4 * 9 + 6]]
     assert len(judgement.chains("alive")) == 2
@@ -1004,6 +1005,8 @@ def test_other_words_for_rules_are_refused() -> None:
         lambda: judgement.win_share(7.5, rules="chinese"),  # type: ignore[arg-type]
         lambda: scorer.final_score(board, 7.5, "japanese"),
         lambda: scorer.winrate(board, 7.5, "Territory"),
+        lambda: scoring.worth_playing(Uniform(), board, rules="chinese"),  # type: ignore[arg-type]
+        lambda: scoring.is_lost(Uniform(), board, 7.5, rules="chinese"),  # type: ignore[arg-type]
     ):
         with pytest.raises(UsageError, match=r"expected area .* or territory"):
             ask()
