@@ -153,6 +153,7 @@ class PolicyNetwork(nn.Module):
         self.tower = nn.ModuleList(Layer(config.filters, config.filters, 3, normalised) for _ in range(config.layers - 1))
         self.output = nn.Conv2d(config.filters, 1, 1, bias=False)
         self.point_bias = nn.Parameter(torch.zeros(config.size, config.size))
+        self.float()  # whatever torch makes by default
         if not self.point_bias.is_meta:  # shapes only: drawing numbers there makes torch load its compiler
             self.reset()
 

@@ -135,6 +135,16 @@ def test_unfolded_is_the_same_function_with_normalisation(layers):
         network.unfolded(seen)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_float32_whatever_torch_makes_by_default(kind):
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = small(kind)
+        assert {tensor.dtype for tensor in (*network.parameters(), *network.folded().parameters())} == {torch.float32}
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_folding_a_plain_network_copies_it():
     network, planes = small("alphago"), random_planes()
     copy = network.folded()
