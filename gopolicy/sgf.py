@@ -791,17 +791,18 @@ class _Moves(NamedTuple):
 def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
     """The record of a main line; raises SgfError for what cannot be read or what the rules forbid."""
     label = name or "this SGF"
-    facts: dict[bytes, bytes] = {}  # the first value of each property, of PL the last
+    facts: dict[bytes, bytes] = {}  # the first value of each property
     marks: list[bytes] = []
     sizes: set[bytes] = set()
+    told = EMPTY  # the player that PL names; of several nodes the last one tells whose turn it is
     for node in game.nodes:
         for ident, values in node:
             if values:
                 facts.setdefault(ident, values[0][:MAX_FACT])
                 if ident in _MARKS:
                     marks += [value[:MAX_FACT] for value in values]
-                elif ident == b"PL" and values[0].strip()[:1].upper() in _COLOURS:
-                    facts[ident] = values[0][:MAX_FACT]  # of several nodes the last one tells whose turn it is
+                elif ident == b"PL":
+                    told = _COLOURS.get(values[0].strip()[:1].upper(), told)
                 elif ident == b"SZ":
                     sizes.update(value[:MAX_FACT].strip() for value in values)
     if game is NOT_SGF:
@@ -842,12 +843,6 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
             raise SgfError(f"{label}: {fault}", fault.kind)
         del moves[end:]
 
-    if moves:
-        to_play = moves[0][0]
-    elif facts.get(b"PL", b"").strip()[:1].upper() in _COLOURS:
-        to_play = _COLOURS[facts[b"PL"].strip()[:1].upper()]
-    else:
-        to_play = WHITE if handicap >= 2 else BLACK
     return GameRecord(
         size=size,
         komi=_komi(_text(facts.get(b"KM", b"")), _text(facts.get(b"RU", b"")), server),
@@ -857,7 +852,7 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         result=_result(facts.get(b"RE", b"")),
         date=_date(facts.get(b"DT", b"")),
         setup=setup,
-        to_play=to_play,
+        to_play=moves[0][0] if moves else told or (WHITE if handicap >= 2 else BLACK),
         moves=tuple(moves),
         rules=_text(facts.get(b"RU", b"")),
         server=server,
