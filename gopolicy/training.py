@@ -802,6 +802,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
 
 
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of a run that the command line names: what ``add_arguments`` took in of them."""
+    return {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
+
+
 def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingConfig, Checkpoint | None]:
     """The options of the run and what it goes on from, if anything. Only reads: every process calls it before one writes.
 
@@ -913,7 +918,7 @@ def teacher_facts(config: TrainingConfig) -> dict[str, str]:
 
 def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
     """``gopolicy train``, or what ``command`` says: returns the exit status, raises GoPolicyError for what cannot be done."""
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainingConfig) if hasattr(args, field.name)}
+    given = given_options(args)
     out = Path(args.out)
     seen = state(out)
     config, checkpoint = prepare(out, args.resume, given)

@@ -642,9 +642,8 @@ def fewer(packed: PackedGames, fraction: float) -> PackedGames:
 
 def train(run: Run, folder: Path, workers: Workers) -> int:
     """Trains, or goes on, or finds that all is done; the exit status as training.train gives it."""
-    given = {entry.name: getattr(run.config, entry.name) for entry in dataclasses.fields(TrainingConfig)}
     seen = training.state(folder)
-    config, checkpoint = training.prepare(folder, True, given)
+    config, checkpoint = training.prepare(folder, True, dataclasses.asdict(run.config))
     workers.agree(0)  # all have read the folder before one writes
     packed = PackedGames.open(run.games)
     design = run.configuration.design
@@ -1310,7 +1309,7 @@ def run_command(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not least <= value < 1e15:  # also true for nan
             raise AblationError(f"--{name.replace('_', '-')} is {value}, expected {least:g} or more")
-    base = {entry.name: getattr(args, entry.name) for entry in dataclasses.fields(TrainingConfig) if hasattr(args, entry.name)}
+    base = training.given_options(args)
     runs = plan(sets.values(), base, Budget(args.positions, args.tera_multiply_adds), args.seeds, args.games)
     with Workers.start(TrainingConfig(**base).device) as workers:
         return run_all(runs, out, args.games, args.test_positions, workers)

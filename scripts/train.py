@@ -63,8 +63,7 @@ def pack_and_train() -> int:
     args = parser.parse_args()
     run = Path(args.out)
     packed, origin, metrics = run / "games.gpk", run / ".games-origin", run / "metrics.jsonl"
-    options = {field.name for field in dataclasses.fields(training.TrainingConfig)}
-    given = {name: value for name, value in vars(args).items() if name in options}
+    given = training.given_options(args)
     try:
         begun = (run / training.CHECKPOINT).exists() or metrics.exists()
         if begun or not packed.exists():

@@ -7,7 +7,6 @@ their own; it runs where neither sgfmill nor anything that reads SGF can be impo
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import signal
 import sys
@@ -57,7 +56,7 @@ def main() -> int:
     parser.add_argument("--kill-at", type=int, default=-1)
     parser.add_argument("--kinds", nargs="*", default=[], help="trains these kinds of networks one after another, into OUT-KIND")
     args = parser.parse_args()
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(training.TrainingConfig) if hasattr(args, field.name)}
+    given = training.given_options(args)
     runs = [(f"{args.out}-{kind}", given | {"kind": kind}) for kind in args.kinds] or [(args.out, given)]
     with training.Workers.start("cpu") as workers:
         for name, options in runs:
