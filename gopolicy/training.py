@@ -398,6 +398,10 @@ class Checkpoint:
     counters: Counters
     tensors: dict[str, Tensor]
 
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, under the rest of their names."""
+        return {name.removeprefix(prefix): tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+
 
 def save_checkpoint(path: Path, state: Checkpoint) -> None:
     told = {
@@ -437,17 +441,14 @@ def _collect(network: nn.Module, average: Average, optimizer: torch.optim.Optimi
     return tensors
 
 
-def _restore(tensors: dict[str, Tensor], network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
+def _restore(checkpoint: Checkpoint, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
     try:
-        network.load_state_dict(part("network/"))
-        average.network.load_state_dict(part("average/"))
+        network.load_state_dict(checkpoint.part("network/"))
+        average.network.load_state_dict(checkpoint.part("average/"))
     except RuntimeError as error:
         raise TrainingError(f"the checkpoint does not fit its own options: {error}") from error
     for name, parameter in network.named_parameters():
-        for key, value in part(f"optimizer/{name}/").items():
+        for key, value in checkpoint.part(f"optimizer/{name}/").items():
             if value.shape == parameter.shape:  # laid out in memory like its weight, or every step would pay for it
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             elif parameter.device.type == "cuda":
@@ -535,7 +536,7 @@ def train(
     counters = Counters()
     if checkpoint is not None:
         counters = checkpoint.counters
-        _restore(checkpoint.tensors, network, average, optimizer)
+        _restore(checkpoint, network, average, optimizer)
 
     model: Any = network
     if workers.world > 1:

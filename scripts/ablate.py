@@ -673,10 +673,8 @@ class Asked(Policy):
 
 def trained(run: Run, folder: Path, device: torch.device) -> Asked:
     """The averaged weights of a run's checkpoint."""
-    tensors = training.load_checkpoint(folder / training.CHECKPOINT).tensors
     network = run.configuration.design.network(run.config)
-    average = {name.removeprefix("average/"): tensor for name, tensor in tensors.items() if name.startswith("average/")}
-    network.load_state_dict(average)
+    network.load_state_dict(training.load_checkpoint(folder / training.CHECKPOINT).part("average/"))
     return Asked(network, run.config.planes, device)
 
 
