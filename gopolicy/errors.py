@@ -37,6 +37,11 @@ def whole_number(value: Any, what: str, least: int, most: int | None = None) -> 
     return number
 
 
+def flag(name: str) -> str:
+    """The command-line option of an argument: ``--batch-size`` of ``batch_size``."""
+    return "--" + name.replace("_", "-")
+
+
 def quoted(word: str) -> str:
     """The word as it stands in a command line, for a sentence that names a command. On Windows only ``"`` quotes."""
     return shlex.quote(word) if os.name == "posix" else f'"{word}"'

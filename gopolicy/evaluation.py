@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from gopolicy import batches, draw, games, policy
 from gopolicy.coords import colour_name, point_to_gtp
-from gopolicy.errors import MAX_THREADS, GamesError, UsageError, whole_number
+from gopolicy.errors import MAX_THREADS, GamesError, UsageError, flag, whole_number
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
@@ -277,7 +277,7 @@ def run(args: Any) -> int:
 
     for name, least, most in (("max_positions", 1, None), ("threads", 1, MAX_THREADS), ("seed", 0, None), ("wrong", 0, None)):
         if getattr(args, name) is not None:
-            whole_number(getattr(args, name), f"--{name.replace('_', '-')}", least, most)
+            whole_number(getattr(args, name), flag(name), least, most)
     policy.check_symmetries(args.symmetries)
     for path in args.games:
         if not path.exists():

@@ -39,7 +39,7 @@ from numba import int64, types, uint16, uint64
 from gopolicy import atomic, symmetry
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GamesError, UsageError, quoted, whole_number
+from gopolicy.errors import GamesError, UsageError, flag, quoted, whole_number
 
 if TYPE_CHECKING:
     from gopolicy.sgf import GameRecord, Illegal
@@ -189,7 +189,7 @@ class Filter:
         whole_number(self.min_moves, "--min-moves", 0)
         for name, least in (("max_moves", max(self.min_moves, 1)), ("max_handicap", 0)):
             if getattr(self, name) is not None:
-                whole_number(getattr(self, name), f"--{name.replace('_', '-')}", least)
+                whole_number(getattr(self, name), flag(name), least)
         if self.min_rank is not None and rank_number(self.min_rank) == 0:
             raise FilterError(f"{self.min_rank!r} is no rank: ranks are like 5k, 6d or 1p")
         for date in (self.since, self.until):

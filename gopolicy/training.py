@@ -57,7 +57,7 @@ from torch import Tensor, nn
 
 from gopolicy import atomic, metrics, policy, symmetry, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
-from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, quoted
+from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, flag, quoted
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames, named_path
 from gopolicy.muon import Muon
@@ -141,16 +141,16 @@ class TrainingConfig:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:  # also true for nan
-                raise OptionError(f"{_flag(name)} is {value}, expected {low} to {high}")
+                raise OptionError(f"{flag(name)} is {value}, expected {low} to {high}")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
-                raise OptionError(f"{_flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
+                raise OptionError(f"{flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
             raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
         for name, without in {"teacher_uses": 1, "teacher_views": 0, "teacher_weight": 1}.items():
             if getattr(self, name) != without and not self.teacher:
-                raise OptionError(f"{_flag(name)} is given and no --teacher")
+                raise OptionError(f"{flag(name)} is given and no --teacher")
 
     @property
     def seconds(self) -> float:
@@ -760,10 +760,6 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The command
 
@@ -791,10 +787,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = field.metadata["help"] + (f" (default {field.default})" if field.default else "")
         text = text.replace("%", "%%")
         if isinstance(field.default, bool):
-            group.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+            group.add_argument(flag(field.name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
             group.add_argument(
-                _flag(field.name),
+                flag(field.name),
                 type=weights_name if field.name == "teacher" else type(field.default),
                 default=argparse.SUPPRESS,
                 choices=field.metadata["choices"],
@@ -839,7 +835,7 @@ def prepare(out: Path, resume: bool, given: dict[str, Any]) -> tuple[TrainingCon
         moved = name == "teacher" and value and before and "teacher_digest" in checkpoint.facts
         if name not in MAY_CHANGE and value != before and not moved:
             raise TrainingError(
-                f"{out} was started with {_flag(name)} {before if before != '' else repr('')}, and cannot go on with "
+                f"{out} was started with {flag(name)} {before if before != '' else repr('')}, and cannot go on with "
                 f"{value if value != '' else repr('')}; leave the option out, or start a new run from these weights with "
                 f"--init {quoted(str(out / WEIGHTS))}"
             )
@@ -868,7 +864,7 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
         raise OptionError(f"--init {source} is for {network.config.size} lines, training is for {config.network().size}")
     for name, value in shape.items():
         if given.get(name, value) != value:
-            raise OptionError(f"--init {source} has {_flag(name)} {value}, the options ask for {given[name]}")
+            raise OptionError(f"--init {source} has {flag(name)} {value}, the options ask for {given[name]}")
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 

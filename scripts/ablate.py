@@ -54,7 +54,7 @@ from gopolicy.batches import Batches, fixed, playable  # noqa: E402
 from gopolicy.board import Board  # noqa: E402
 from gopolicy.cli import write_any_name  # noqa: E402
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
-from gopolicy.errors import GoPolicyError, IllegalMoveError, naming  # noqa: E402
+from gopolicy.errors import GoPolicyError, IllegalMoveError, flag, naming  # noqa: E402
 from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames  # noqa: E402
 from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
 from gopolicy.policy import Policy  # noqa: E402
@@ -1300,13 +1300,13 @@ def run_command(args: argparse.Namespace) -> int:
     if not args.games or not (args.set or args.file):
         raise AblationError("packed games and --set or --file are needed; --list shows the sets, --report needs neither")
     if given := sorted(DECIDED & set(vars(args))):
-        raise AblationError(f"--{given[0].replace('_', '-')} is for a single run: here the budget and --seeds decide")
+        raise AblationError(f"{flag(given[0])} is for a single run: here the budget and --seeds decide")
     if (args.positions is None) == (args.tera_multiply_adds is None):
         raise AblationError("one budget is needed: --positions, or --tera-multiply-adds")
     for name, least in (("positions", 1), ("tera_multiply_adds", 1e-9), ("seeds", 1), ("test_positions", 1)):
         value = getattr(args, name)
         if value is not None and not least <= value < 1e15:  # also true for nan
-            raise AblationError(f"--{name.replace('_', '-')} is {value}, expected {least:g} or more")
+            raise AblationError(f"{flag(name)} is {value}, expected {least:g} or more")
     base = training.given_options(args)
     runs = plan(sets.values(), base, Budget(args.positions, args.tera_multiply_adds), args.seeds, args.games)
     with Workers.start(TrainingConfig(**base).device) as workers:
