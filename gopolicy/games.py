@@ -274,6 +274,7 @@ class Report:
 
 Kept = tuple[str, str, str, str, int, bytes, bytes, tuple[Any, ...]]  # name, black, white, server, source, setup, moves, facts
 Outcome = Kept | tuple[str, str, str]  # or (name, reason, sentence)
+Chunk = list[tuple[int, str, bytes | str]]  # members: source, name, and the data, or in words why the archive could not give them out
 
 
 def pack_record(record: GameRecord, source: int) -> Kept:
@@ -288,13 +289,13 @@ def pack_record(record: GameRecord, source: int) -> Kept:
     return (record.name, *record.players, record.server, source, setup.tobytes(), moves.tobytes(), (whole, opening, *facts))
 
 
-def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illegal: Illegal) -> list[Outcome]:
+def _read_chunk(chunk: Chunk, chosen: Filter, illegal: Illegal) -> list[Outcome]:
     from gopolicy import sgf
     from gopolicy.errors import SgfError
 
     outcomes: list[Outcome] = []
     for source, name, data in chunk:
-        if isinstance(data, str):  # the archive could not give it out
+        if isinstance(data, str):
             outcomes.append((name, "unreadable member", data))
             continue
         for record in sgf.read_collection(data, name=name, illegal=illegal):
@@ -306,11 +307,11 @@ def _read_chunk(chunk: list[tuple[int, str, bytes | str]], chosen: Filter, illeg
     return outcomes
 
 
-def _chunks(paths: list[Path], sources: list[str]) -> Iterator[list[tuple[int, str, bytes | str]]]:
+def _chunks(paths: list[Path], sources: list[str]) -> Iterator[Chunk]:
     """Members of the archives in lists of about a megabyte."""
     from gopolicy import archives
 
-    chunk: list[tuple[int, str, bytes | str]] = []
+    chunk: Chunk = []
     held = 0
     for path in paths:
         sources.append(archives.shown(path.name))
@@ -338,9 +339,7 @@ def _begin_reading() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _ordered(
-    chunks: Iterable[list[tuple[int, str, bytes | str]]], chosen: Filter, illegal: Illegal, processes: int
-) -> Iterator[list[Outcome]]:
+def _ordered(chunks: Iterable[Chunk], chosen: Filter, illegal: Illegal, processes: int) -> Iterator[list[Outcome]]:
     """Reads chunks in processes, a few ahead, and gives the results in order."""
     if processes <= 1:
         for chunk in chunks:
