@@ -38,6 +38,7 @@ from gopolicy.network import PolicyConfig, PolicyNetwork
 FORMAT = 1
 PACKAGED = ("default", "fast", "playouts")  # names that stand for files of the package
 NETWORKS = Path(__file__).resolve().parent / "networks"  # where those files are
+RESERVED = frozenset({"format", "network", "plane_set", "saved"})  # of a description: what the layout says, and no writer
 _KEY = "gopolicy"
 
 
@@ -75,8 +76,7 @@ def save(path: str | os.PathLike[str], network: PolicyNetwork, description: dict
     finite, for an unknown plane set, and for a description that takes one of the names the layout uses.
     """
     target = Path(path)
-    reserved = {"format", "network", "plane_set", "saved"} & set(description)
-    if reserved:
+    if reserved := RESERVED & set(description):
         raise WeightsError(f"{target}: the description may not set {', '.join(sorted(reserved))}: the layout does")
     config = network.config
     whole = {

@@ -57,7 +57,7 @@ def main() -> int:
         if args.dry_run:
             return 0
         network, description = weights.load(args.weights)
-        told = {key: value for key, value in description.items() if key not in ("format", "network", "plane_set", "saved")}
+        told = {key: value for key, value in description.items() if key not in weights.RESERVED}
         told["measured"] = {"servers": packed.summary()["servers"], "split": "test", "symmetries": 1, **new}
         if args.data:
             told["data"] = args.data
