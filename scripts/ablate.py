@@ -37,29 +37,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import gopolicy  # noqa: E402, F401 - before torch: how its threads wait
+import gopolicy  # noqa: F401 - before torch: how its threads wait
 
 # isort: split
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from gopolicy import __version__, atomic, draw, evaluation, metrics, training  # noqa: E402
-from gopolicy.batches import Batches, fixed, playable  # noqa: E402
-from gopolicy.board import Board  # noqa: E402
-from gopolicy.cli import write_any_name  # noqa: E402
-from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp  # noqa: E402
-from gopolicy.errors import GoPolicyError, IllegalMoveError, flag, naming  # noqa: E402
-from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames  # noqa: E402
-from gopolicy.network import Layer, PolicyConfig, PolicyNetwork  # noqa: E402
-from gopolicy.policy import Policy  # noqa: E402
-from gopolicy.sgf import GameRecord  # noqa: E402
-from gopolicy.training import MAY_CHANGE, TrainingConfig, Workers, say  # noqa: E402
+from gopolicy import __version__, atomic, draw, evaluation, metrics, training
+from gopolicy.batches import Batches, fixed, playable
+from gopolicy.board import Board
+from gopolicy.cli import write_any_name
+from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp
+from gopolicy.errors import GoPolicyError, IllegalMoveError, flag, naming
+from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames
+from gopolicy.network import Layer, PolicyConfig, PolicyNetwork
+from gopolicy.policy import Policy
+from gopolicy.sgf import GameRecord
+from gopolicy.training import MAY_CHANGE, TrainingConfig, Workers, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

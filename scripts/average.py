@@ -19,14 +19,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch  # noqa: E402
+import torch
 
-from gopolicy import weights  # noqa: E402
-from gopolicy.errors import GoPolicyError, WeightsError  # noqa: E402
-from gopolicy.network import PolicyNetwork  # noqa: E402
+from gopolicy import weights
+from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.network import PolicyNetwork
 
 
 @torch.no_grad()

@@ -16,11 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gopolicy import evaluation, games, policy, weights  # noqa: E402
-from gopolicy.errors import GoPolicyError, WeightsError  # noqa: E402
+from gopolicy import evaluation, games, policy, weights
+from gopolicy.errors import GoPolicyError, WeightsError
 
 LARGEST = 16 * 2**20  # bytes of a file
 
