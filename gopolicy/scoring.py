@@ -595,14 +595,18 @@ class Judgement:
 
     def doubtful(self, settled: float) -> npt.NDArray[np.bool_]:
         """``unsettled``, for who calls a chain or a point settled from that ownership."""
-        sure = np.abs(self.ownership)
         free = (self.stones == EMPTY) & ~self.no_territory
-        found: npt.NDArray[np.bool_] = free & (sure < np.where(self.open, SETTLED_BORDER, settled))
-        weak = (self.stones != EMPTY) & (sure < settled) & ~self.seki
+        found: npt.NDArray[np.bool_] = free & (np.abs(self.ownership) < np.where(self.open, SETTLED_BORDER, settled))
+        weak = self._weak(settled)
         if weak.any():
             near = _spread(weak) & free  # liberties
             found |= near | (_spread(near) & free)
         return found
+
+    def _weak(self, settled: float) -> npt.NDArray[np.bool_]:
+        """(N, N): the stones of chains that are neither surely alive nor surely dead."""
+        weak: npt.NDArray[np.bool_] = (self.stones != EMPTY) & (np.abs(self.ownership) < settled) & ~self.seki
+        return weak
 
     def margins(self, komi: float, *, rules: Rules = "area") -> npt.NDArray[np.float64]:
         """(K,): by how many points Black wins each playout."""
@@ -620,8 +624,7 @@ class Judgement:
         """
         if not self.near_end:
             return self.win_share(komi, rules=rules)
-        weak = (self.stones != EMPTY) & (np.abs(self.ownership) < SETTLED) & ~self.seki
-        turning = self.unsettled | weak
+        turning = self.unsettled | self._weak(SETTLED)
         if _known(rules) == "territory":
             turning &= ~self.dame
         return _share(self.lead(komi, rules=rules) + (self.ends - self.owner)[:, turning].sum(axis=1, dtype=np.int64))
@@ -741,6 +744,13 @@ def judge_playouts(board: Board, owners: npt.NDArray[np.int8]) -> Judgement:
     )
 
 
+def _open_moves(board: Board) -> npt.NDArray[np.bool_]:
+    """(N, N): the moves that fill no own true eye and are in nobody's proven territory."""
+    owned, _ = proven(board)
+    moves: npt.NDArray[np.bool_] = board.sensible_mask() & (owned == EMPTY)
+    return moves
+
+
 def worth_playing(
     policy: Thinker,
     board: Board,
@@ -763,17 +773,16 @@ def worth_playing(
     quite sure about is worth playing then. ``known`` as in ``judge``.
     """
     colour, rules = check_colour(board.to_play), _known(rules)
-    owned, _ = proven(board)
-    moves: npt.NDArray[np.bool_] = board.sensible_mask() & (owned == EMPTY)
-    stones = board.stones()
+    moves, stones = _open_moves(board), board.stones()
+    full = np.count_nonzero(stones) >= LATE * stones.size
     passed = board.moves[-1:] == [(-colour, PASS)]
-    if not moves.any() or (not passed and np.count_nonzero(stones) < LATE * stones.size):
+    if not moves.any() or not (full or passed):
         return moves
     if probs is None:
         logs = policy.log_probabilities(torch.from_numpy(encode(board, policy.planes)[None])).float().cpu().numpy()
         probs = np.exp(logs).reshape(stones.shape)
 
-    near = bool(np.count_nonzero(moves) <= MANY or (passed and np.count_nonzero(stones) >= LATE * stones.size))
+    near = bool(np.count_nonzero(moves) <= MANY or (passed and full))
     if not near and not passed and probs[moves].max() >= CERTAIN:
         return moves
     first_choice = np.where(moves, probs, -1).argmax()
@@ -894,8 +903,7 @@ class PlayoutScorer:
             with self._until(stop):
                 return worth_playing(self, board, probs=probs, komi=komi, rules=_known(rules), known=self._played(board).ends)
         except Interrupted:
-            moves: npt.NDArray[np.bool_] = board.sensible_mask() & (proven(board)[0] == EMPTY)
-            return moves
+            return _open_moves(board)
 
     def is_lost(self, board: Board, komi: float, rules: str, stop: Callable[[], bool] | None = None) -> bool:
         """Whether the player to move has lost beyond doubt, as far as it is known when ``stop()`` says so."""
