@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gopolicy import batches, draw, games, policy
-from gopolicy.coords import colour_name, point_to_gtp
+from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp
 from gopolicy.errors import MAX_THREADS, GamesError, UsageError, flag, whole_number
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
@@ -76,7 +76,7 @@ def answer_batches(
         # Of equally likely points the first is the choice, as in top_k.
         rank = (logs > played).sum(dim=1) + (logs == played).cumsum(dim=1).gather(1, place)[:, 0] - 1
         codes = packed.moves[packed.move_start[info["game"]] + info["move_number"] - 1]
-        mover = np.where(codes & games.WHITE_BIT, -1, 1).astype(np.int8)
+        mover = np.where(codes & games.WHITE_BIT, WHITE, BLACK).astype(np.int8)
         yield Answers(
             game=info["game"],
             move_number=info["move_number"],
@@ -130,10 +130,15 @@ def calibration(answers: Answers) -> list[dict[str, Any]]:
     return rows
 
 
+def mover_ranks(answers: Answers, packed: games.PackedGames) -> npt.NDArray[np.int8]:
+    """(positions,): the rank of the player to move, as ``games.rank_number``."""
+    facts = packed.facts[answers.game]
+    return np.where(answers.mover == BLACK, facts["black_rank"], facts["white_rank"])
+
+
 def breakdown(answers: Answers, packed: games.PackedGames) -> dict[str, dict[str, dict[str, Any]]]:
     """``figures`` by phase of the game, handicap, rank of the player to move, and server."""
-    facts = packed.facts[answers.game]
-    ranks = np.where(answers.mover == 1, facts["black_rank"], facts["white_rank"])
+    facts, ranks = packed.facts[answers.game], mover_ranks(answers, packed)
     handicap = (facts["handicap"] >= 2) | (np.diff(packed.setup_start)[answers.game] > 0)
     kinds: dict[str, tuple[list[str], npt.NDArray[Any]]] = {  # the names of a kind in the order shown, and which of them each answer has
         "handicap": (["even", "handicap"], handicap.astype(np.int64)),
@@ -218,8 +223,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
     last = int(answers.move_number.max())
     number = answers.move_number
     bars(middle, [(str(first), (number >= first) & (number < first + 20)) for first in range(1, last + 1, 20)], "move number (20 together)")
-    facts = packed.facts[answers.game]
-    ranks = np.where(answers.mover == 1, facts["black_rank"], facts["white_rank"])
+    ranks = mover_ranks(answers, packed)
     known = [(games.rank_text(int(rank)), ranks == rank) for rank in np.unique(ranks) if rank]
     bars(right, [*known, ("none", ranks == 0)], "rank of the player to move")
     for axis in (left, middle, right):
