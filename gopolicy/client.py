@@ -166,6 +166,9 @@ class Engine:
             self._stdout.close()
 
 
+GNUGO_LINES = 19  # of its boards, at most
+
+
 def find_gnugo(name: str = "gnugo") -> str | None:
     """The path of GNU Go, if it is installed; Debian puts it where many paths do not lead."""
     return shutil.which(name) or shutil.which(name, path="/usr/games")

@@ -32,8 +32,6 @@ from gopolicy.coords import BLACK, PASS, WHITE, colour_name
 from gopolicy.errors import GoPolicyError, SgfError
 from gopolicy.sgf import GameRecord, read_sgf
 
-MOST_LINES = 19  # of GNU Go's boards
-
 
 @dataclass
 class Pass:
@@ -126,8 +124,8 @@ def main() -> int:
             colour = player_of(record, args.player)
             if colour is None:
                 continue
-            if math.isnan(record.komi) or record.size > MOST_LINES:
-                why = "its komi is not known" if math.isnan(record.komi) else f"GNU Go plays on {MOST_LINES} lines at most"
+            if math.isnan(record.komi) or record.size > client.GNUGO_LINES:
+                why = "its komi is not known" if math.isnan(record.komi) else f"GNU Go plays on {client.GNUGO_LINES} lines at most"
                 print(f"{item.name} is left out: {why}", file=sys.stderr)
                 continue
             seen += 1

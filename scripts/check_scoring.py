@@ -45,7 +45,6 @@ from gopolicy.process import checked
 from gopolicy.sgf import GameRecord, read_sgf
 
 NEAR = 2.0  # points
-MOST_LINES = 19  # of GNU Go's boards
 LONGEST = 300  # seconds for an answer of GNU Go's
 MOST_REFUSALS = 5  # games at the beginning that it may not count
 WANTED_SCORES, WANTED_STONES = 0.9, 0.95
@@ -130,7 +129,7 @@ def finished_games(paths: list[Path], every: int, recorded: bool) -> Iterator[Ga
             continue
         passed = [point for _, point in record.moves[-2:]] == [PASS, PASS]
         counted = lead_of(record.result) is not None and len(record.moves) >= 100
-        if (counted if recorded else passed and record.size <= MOST_LINES) and not np.isnan(record.komi):
+        if (counted if recorded else passed and record.size <= client.GNUGO_LINES) and not np.isnan(record.komi):
             yield record
 
 
