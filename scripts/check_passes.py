@@ -57,7 +57,7 @@ def set_up(gnugo: Engine, record: GameRecord, count: int) -> None:
 def lead(gnugo: Engine, colour: int) -> float:
     """The lead of a colour as GNU Go counts the position."""
     winner, margin = games.parse_result(gnugo.final_score())
-    return winner * margin * (1 if colour == BLACK else -1)
+    return colour * winner * margin
 
 
 def play_out(gnugo: Engine, colour: int, size: int) -> int:
@@ -89,7 +89,7 @@ def look_at(record: GameRecord, colour: int, gnugo: Engine) -> Pass | None:
         winner, margin = games.parse_result(record.result)
         if winner not in (BLACK, WHITE):
             return None
-        ended = (1 if winner == colour else -1) * (999.0 if math.isnan(margin) else margin)
+        ended = colour * winner * (999.0 if math.isnan(margin) else margin)
     set_up(gnugo, record, passes[0])
     moves = play_out(gnugo, colour, record.size)
     return Pass(record.name, passes[0] + 1, ended, lead(gnugo, colour), moves)
