@@ -49,13 +49,6 @@ def one_thread_no_pictures(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def packed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ablate") / "games.gpk"
-    games.pack([ROOT / "data" / "gnugo-selfplay.tar.gz"], path)
-    return path
-
-
 def run(*arguments: str | Path) -> int:
     return ablate.main([*map(str, arguments), *TINY.split()])
 

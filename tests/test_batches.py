@@ -22,14 +22,10 @@ from gopolicy.features import PLANE_SETS, encode
 from gopolicy.games import WHITE_BIT, Filter, PackedGames, pack
 from gopolicy.sgf import GameRecord, write_sgf
 
-ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
-
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedGames:
-    path = tmp_path_factory.mktemp("games") / "g.gpk"
-    pack([ARCHIVE], path)
-    return PackedGames.open(path)
+def packed(packed_file: Path) -> PackedGames:
+    return PackedGames.open(packed_file)
 
 
 def epoch(source: Batches, number: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,19 +29,12 @@ ARCHIVE = Path(__file__).parents[1] / "data" / "gnugo-selfplay.tar.gz"
 
 
 @pytest.fixture(scope="module")
-def games_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("games") / "g.gpk"
-    pack([ARCHIVE], path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def player() -> Policy:
     return Policy(network(), {}, torch.device("cpu"), "float32")
 
 
-def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) -> None:
-    packed = PackedGames.open(games_file)
+def test_figures_are_those_of_a_plain_count(packed_file: Path, player: Policy) -> None:
+    packed = PackedGames.open(packed_file)
     answers = evaluation.answer(player, packed, "validation", max_positions=300)
     top1 = top5 = cross_entropy = 0.0
     for game, number, mover in zip(answers.game, answers.move_number, answers.mover, strict=True):
@@ -65,9 +58,9 @@ def test_figures_are_those_of_a_plain_count(games_file: Path, player: Policy) ->
 
 
 @pytest.mark.parametrize("symmetries", [1, 8])
-def test_the_first_choice_is_that_of_top_k(games_file: Path, player: Policy, symmetries: int) -> None:
+def test_the_first_choice_is_that_of_top_k(packed_file: Path, player: Policy, symmetries: int) -> None:
     """Also where the mean of eight views makes all corners nearly alike."""
-    packed = PackedGames.open(games_file)
+    packed = PackedGames.open(packed_file)
     answers = evaluation.answer(player, packed, "train", symmetries=symmetries, max_positions=2000)
     checked = 0
     for game, number, rank in zip(answers.game, answers.move_number, answers.rank, strict=True):
@@ -80,10 +73,10 @@ def test_the_first_choice_is_that_of_top_k(games_file: Path, player: Policy, sym
     assert checked >= 3
 
 
-def test_a_tie_is_no_right_answer(games_file: Path, player: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tie_is_no_right_answer(packed_file: Path, player: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     """All points alike, as rounded or averaged probabilities may be: the choice is the first, as ``top_k`` has it."""
     monkeypatch.setattr(player, "log_probabilities", lambda planes, symmetries: torch.full((len(planes), 361), -math.log(361)))
-    packed = PackedGames.open(games_file)
+    packed = PackedGames.open(packed_file)
     answers = evaluation.answer(player, packed, "test", max_positions=100)
     played = [packed.record(int(game)).moves[number - 1][1] for game, number in zip(answers.game, answers.move_number, strict=True)]
     assert answers.rank.tolist() == played
@@ -105,8 +98,8 @@ def test_the_interval_covers_what_it_should() -> None:
     assert half_interval(np.array([1, 1, 1, 0, 0, 0]), np.array([7, 7, 7, 7, 2, 2])) == pytest.approx(1.96 * math.sqrt(2 / 1 * (1 + 1)) / 6)
 
 
-def test_parts_add_up_to_the_whole(games_file: Path, player: Policy) -> None:
-    packed = PackedGames.open(games_file)
+def test_parts_add_up_to_the_whole(packed_file: Path, player: Policy) -> None:
+    packed = PackedGames.open(packed_file)
     result = evaluation.evaluate(player, packed, "test")
     for rows in result["by"].values():
         assert sum(row["positions"] for row in rows.values()) == result["positions"]
@@ -306,14 +299,14 @@ def test_calibration_of_a_forecaster_that_is_right() -> None:
 
 
 def test_the_command_prints_one_json_object_and_takes_archives_too(
-    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights.save(tmp_path / "w.safetensors", network(), {})
     options = ["--symmetries", "8", "--max-positions", "50", "--device", "cpu", "--json"]
-    asked, packed = policy.load(tmp_path / "w.safetensors", device="cpu"), PackedGames.open(games_file)
+    asked, packed = policy.load(tmp_path / "w.safetensors", device="cpu"), PackedGames.open(packed_file)
     printed = []
     for seed in (1, 3):
-        assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(games_file), *options, "--seed", str(seed)]) == 0
+        assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(packed_file), *options, "--seed", str(seed)]) == 0
         printed.append(json.loads(capsys.readouterr().out))
         assert printed[-1] == evaluation.evaluate(asked, packed, "test", symmetries=8, max_positions=50, seed=seed)
         assert (printed[-1]["split"], printed[-1]["positions"]) == ("test", 50)
@@ -325,7 +318,7 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
 
 
 def test_what_was_measured_before_a_stop_is_told(
-    games_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of the 256 positions of the first batch; and a stop before them has nothing to tell."""
     answer_batches, batches_done = evaluation.answer_batches, 1
@@ -334,7 +327,7 @@ def test_what_was_measured_before_a_stop_is_told(
         yield from islice(answer_batches(*arguments, **options), batches_done)
         raise KeyboardInterrupt
 
-    command = ["evaluate", "playouts", str(games_file), "--split", "all", "--json", "--seed", "5"]
+    command = ["evaluate", "playouts", str(packed_file), "--split", "all", "--json", "--seed", "5"]
     assert cli.main([*command, "--max-positions", "256"]) == 0
     whole = capsys.readouterr()
     assert "stopped" not in whole.err
@@ -342,7 +335,7 @@ def test_what_was_measured_before_a_stop_is_told(
     assert cli.main([*command, "--pictures", str(tmp_path), "--wrong", "1"]) == 1
     told = capsys.readouterr()
     assert told.out == whole.out
-    _, counts = batches.playable(PackedGames.open(games_file), "all")
+    _, counts = batches.playable(PackedGames.open(packed_file), "all")
     assert told.err.endswith(f"stopped: the figures are of 256 of {counts.sum():,} positions, of games drawn at random\n")
     assert len(list(tmp_path.glob("*.png"))) == 2
     batches_done = 0
@@ -353,23 +346,23 @@ def test_what_was_measured_before_a_stop_is_told(
 
 
 @pytest.mark.skipif(policy.quickest() != "int8", reason="no convolutions of 8-bit integers here")
-def test_the_command_computes_in_the_number_format_it_is_told(games_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_computes_in_the_number_format_it_is_told(packed_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = []
     for precision in ("float32", "int8"):
-        command = ["evaluate", "playouts", str(games_file), "--max-positions", "200", "--device", "cpu", "--precision", precision, "--json"]
+        command = ["evaluate", "playouts", str(packed_file), *f"--max-positions 200 --device cpu --precision {precision} --json".split()]
         assert cli.main(command) == 0
         told.append(json.loads(capsys.readouterr().out)["cross_entropy"])
     assert 0 < abs(told[0] - told[1]) < 0.03
 
 
-def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_show_the_moves_it_found_least_likely(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights_file = tmp_path / "w.safetensors"
     weights.save(weights_file, network(), {})
     folder = tmp_path / "new" / "pictures"
     folder.mkdir(parents=True)
     (folder / "wrong-07.png").write_bytes(b"of an earlier network")
     (folder / "wrong-joseki.png").write_bytes(b"\x89PNG\r\n\x1a\n of the user")
-    arguments = ["evaluate", str(weights_file), str(games_file), "--split", "validation", "--max-positions", "900", "--json"]
+    arguments = ["evaluate", str(weights_file), str(packed_file), "--split", "validation", "--max-positions", "900", "--json"]
     assert cli.main([*arguments, "--pictures", str(folder), "--wrong", "2"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["split"], told["positions"]) == ("validation", 900)
@@ -378,7 +371,7 @@ def test_pictures_show_the_moves_it_found_least_likely(games_file: Path, tmp_pat
 
 
 def test_pictures_show_what_was_measured(
-    games_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All the views of the board that were asked; and the figures are told even if no picture can be drawn."""
 
@@ -391,7 +384,7 @@ def test_pictures_show_what_was_measured(
     weights_file = tmp_path / "w.safetensors"
     weights.save(weights_file, network(), {})
     monkeypatch.setattr(draw, "board_picture", picture)
-    arguments = ["evaluate", str(weights_file), str(games_file), "--symmetries", "8", "--max-positions", "64", "--device", "cpu", "--json"]
+    arguments = ["evaluate", str(weights_file), str(packed_file), "--symmetries", "8", "--max-positions", "64", "--device", "cpu", "--json"]
     assert cli.main([*arguments, "--pictures", str(tmp_path / "pictures")]) == 1
     printed = capsys.readouterr()
     assert json.loads(printed.out)["symmetries"] == 8
@@ -410,8 +403,8 @@ def test_the_most_wrong_are_the_least_likely_of_different_games() -> None:
 
 
 @pytest.mark.parametrize("option", ["--max-positions=0", "--max-positions=-200", "--threads=-1", "--seed=-1", "--wrong=-1"])
-def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["evaluate", "fast", str(games_file), option]) == 2
+def test_a_number_that_means_nothing_is_refused(packed_file: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "fast", str(packed_file), option]) == 2
     said = capsys.readouterr().err.strip()
     assert said.startswith("gopolicy evaluate: ")
     assert said.count("\n") == 0
@@ -419,19 +412,19 @@ def test_a_number_that_means_nothing_is_refused(games_file: Path, option: str, c
 
 
 @pytest.mark.parametrize("positions", [0, -5, 2.5])
-def test_a_number_of_positions_that_means_nothing_is_refused(games_file: Path, player: Policy, positions: Any) -> None:
+def test_a_number_of_positions_that_means_nothing_is_refused(packed_file: Path, player: Policy, positions: Any) -> None:
     with pytest.raises(UsageError, match="expected a whole number, 1 or more"):
-        evaluation.evaluate(player, PackedGames.open(games_file), "test", max_positions=positions)
+        evaluation.evaluate(player, PackedGames.open(packed_file), "test", max_positions=positions)
     with pytest.raises(UsageError, match="the seed"):
-        evaluation.evaluate(player, PackedGames.open(games_file), "test", seed=-1)
+        evaluation.evaluate(player, PackedGames.open(packed_file), "test", seed=-1)
 
 
 def test_what_cannot_be_asked_is_said_before_anything_is_measured(
-    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "folder.gpk").mkdir()
     for words, status, said in (
-        ([games_file, "--symmetries", "9"], 2, "9"),
+        ([packed_file, "--symmetries", "9"], 2, "9"),
         ([tmp_path / "nowhere.gpk"], 1, f"there is no {tmp_path / 'nowhere.gpk'}: name a packed set of games, or archives"),
         ([tmp_path / "folder.gpk"], 1, "folder.gpk cannot be read: "),
     ):
@@ -467,10 +460,10 @@ def test_what_the_command_does_where_nothing_is_said(tmp_path: Path, capsys: pyt
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
-    games_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert cli.main(["evaluate", "fast", str(games_file), "--pictures", str(tmp_path / "file" / "new")]) == 1
+    assert cli.main(["evaluate", "fast", str(packed_file), "--pictures", str(tmp_path / "file" / "new")]) == 1
     said = capsys.readouterr().err
     assert "evaluating" not in said
     assert said.count("\n") == 1
@@ -479,7 +472,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(
         (["--pictures", str(tmp_path / "file")], "file is a file; the pictures need a folder"),
         (["--wrong", "3"], "--wrong 3 says how many positions are drawn, but without --pictures DIR none are"),
     ):
-        assert cli.main(["evaluate", "fast", str(games_file), *options]) == 2
+        assert cli.main(["evaluate", "fast", str(packed_file), *options]) == 2
         said = capsys.readouterr().err
         assert said.rstrip().endswith(sentence)
         assert said.count("\n") == 1
@@ -494,7 +487,7 @@ def test_a_set_without_a_position_says_what_it_lacks(tmp_path: Path, player: Pol
             evaluation.answer(player, PackedGames.open(tmp_path / "g.gpk"), "test")
 
 
-def test_the_options_of_the_command_reach_the_network(games_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_the_command_reach_the_network(packed_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
     def load(name: str, **options: Any) -> Policy:
@@ -502,7 +495,7 @@ def test_the_options_of_the_command_reach_the_network(games_file: Path, monkeypa
         raise GoPolicyError("enough")
 
     monkeypatch.setattr(policy, "load", load)
-    assert cli.main(["evaluate", "fast", str(games_file), "--device", "cuda:1", "--threads", "3", "--precision", "bf16"]) == 1
+    assert cli.main(["evaluate", "fast", str(packed_file), "--device", "cuda:1", "--threads", "3", "--precision", "bf16"]) == 1
     assert asked == [("fast", {"device": "cuda:1", "threads": 3, "precision": "bf16"})]
 
 
