@@ -114,8 +114,7 @@ class Rules:
     def described(self) -> dict[str, Any]:
         """As ``kata-get-rules`` answers."""
         tax = "SEKI" if self.scoring == "TERRITORY" else "NONE"
-        told = {"hasButton": False, "ko": self.ko, "scoring": self.scoring, "suicide": False, "tax": tax, "whiteHandicapBonus": self.bonus}
-        return told
+        return {"hasButton": False, "ko": self.ko, "scoring": self.scoring, "suicide": False, "tax": tax, "whiteHandicapBonus": self.bonus}
 
 
 TAX, BUTTON = "the tax on groups", "the half point for the button"

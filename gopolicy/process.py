@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gopolicy.scoring import PlayoutScorer
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # where answers go to a file: the disk has no place left, or may not take more
-MIRRORS = (1, 8)  # numbers of symmetries that --symmetries takes
-
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
@@ -202,7 +200,7 @@ def add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--symmetries",
         type=int,
-        choices=MIRRORS,
+        choices=(1, 8),
         default=1,
         help="8 averages all turned and mirrored views of the board: a little stronger, and slower (default: 1)",
     )
