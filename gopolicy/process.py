@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gopolicy.scoring import PlayoutScorer
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # where answers go to a file: the disk has no place left, or may not take more
+
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
