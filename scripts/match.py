@@ -285,12 +285,12 @@ class Log:
 
     def _claim(self) -> None:
         """Keeps a second process out, until this one ends in whatever way; not on Windows."""
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, OSError):  # a file system without locks
             import fcntl
 
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise GoPolicyError(f"{self.path.parent} is in use: another process plays this match") from None
 
     def _read(self, settings: Settings) -> None:

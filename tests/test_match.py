@@ -440,6 +440,17 @@ def test_two_at_once_in_one_folder_are_refused(hall: Hall) -> None:
     hall.assert_nobody_is_left()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files are locked on POSIX systems only")
+def test_a_file_system_without_locks_is_no_other_match(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none_here(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none_here)
+    assert played(capsys, [*hall.command(hall.engine("one"), hall.engine("two")), "--games", "1"])["games"] == 1
+
+
 # ---- use
 
 
