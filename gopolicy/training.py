@@ -600,8 +600,8 @@ def train(
     def draw() -> None:
         try:
             metrics.draw(out)
-        except OSError as error:  # a full disk, a viewer that holds the file: a picture is no reason to stop
-            line.end(f"the curves could not be drawn: {error.strerror or error}")
+        except (OSError, ImportError) as error:  # a full disk, a viewer that holds the file, no matplotlib: a picture is no reason to stop
+            line.end(f"the curves could not be drawn: {getattr(error, 'strerror', None) or error}")
 
     say_first = say if workers.first else (lambda text: None)
     if finished(counters.elapsed) and (validation is None or counters.validation.get("step") == counters.step):

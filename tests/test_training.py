@@ -1032,6 +1032,14 @@ def test_curves_that_cannot_be_drawn_stop_nothing(tmp_path, pictures, capsys):
     assert not list(run.glob(".curves*"))
 
 
+def test_without_what_draws_a_run_goes_on(tmp_path, pictures, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as where it is not installed, or does not fit the numpy that is
+    run = tmp_path / "run"
+    assert train(run, **SMALL, steps=6) == 0
+    assert "the curves could not be drawn: " in capsys.readouterr().err
+    assert training.load_checkpoint(run / training.CHECKPOINT).counters.step == 6
+
+
 def test_measuring_against_a_count_by_hand():
     torch.manual_seed(2)
     network = PolicyNetwork(PolicyConfig(planes="alphago4", in_planes=4, filters=5, layers=2))
