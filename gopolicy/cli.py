@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gopolicy.errors import GoPolicyError, UsageError, whole_number
+from gopolicy.process import explain
 
 # command: (module, what it does)
 COMMANDS = {
@@ -127,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
+        return 1
+    except ImportError as error:  # what it stands on is not installed, or cannot be loaded here
+        print(f"{name}: {explain(error)}", file=sys.stderr)
         return 1
     except OSError as error:  # a folder that cannot be made, a disk that is full
         if not isinstance(error, BrokenPipeError):  # then the reader of our output went away, as `| head` does

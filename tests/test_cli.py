@@ -146,6 +146,17 @@ def test_ctrl_c_while_a_command_is_loaded(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "gopolicy evaluate: stopped\n"
 
 
+def test_a_library_that_is_not_there_is_a_sentence(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert cli.main(["pack", str(archive), "--out", str(tmp_path / "games.gpk")]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("gopolicy pack: ")
+    assert "tqdm" in said
+    assert said.endswith(f"what gopolicy needs is not installed for this Python ({sys.executable})")
+
+
 def test_a_fault_after_the_move_asked_for_does_not_matter(tmp_path: Path, weights_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     game = tmp_path / "game.sgf"
     game.write_text("(;SZ[19];B[dd];W[pp];B[dd])")
