@@ -553,6 +553,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder: Path = args.out or Path("runs") / f"match-{digest}"
     log = None
     try:
+        if folder.exists() and not folder.is_dir():
+            raise GoPolicyError(f"{folder} is a file, and a match needs a folder: give --out another one")
         folder.mkdir(parents=True, exist_ok=True)
         said = [introduce(command, settings, folder, f"engine-{LETTERS[i]}.log") for i, command in enumerate(settings.engines)]
         if settings.referee != "none":

@@ -412,6 +412,10 @@ def test_the_folder_of_another_match_is_refused(hall: Hall, capsys: pytest.Captu
     (hall.out / "games.jsonl").unlink()
     assert match.main(hall.command(one, two)) == 1
     assert "holds games but no match" in capsys.readouterr().err
+    file = hall.path / "file"
+    file.write_text("of the user")
+    assert match.main(hall.command(one, two, "--out", str(file))) == 1
+    assert capsys.readouterr().err == f"match: {file} is a file, and a match needs a folder: give --out another one\n"
 
 
 def test_a_game_whose_file_cannot_be_written_is_played_again(hall: Hall, capsys: pytest.CaptureFixture[str]) -> None:
