@@ -27,6 +27,7 @@ from gopolicy.errors import MAX_THREADS, GamesError, UsageError, flag, whole_num
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
+NONE = "none"  # of ranks that are not known
 WRONG = 6  # pictures of positions, by default
 
 
@@ -205,7 +206,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
     left.legend(frameon=False)
 
     def bars(axis: Any, groups: list[tuple[str, npt.NDArray[np.bool_]]], label: str) -> None:
-        """top-1 of each group, with its interval; groups of fewer than 100 positions or 5 games say too little."""
+        """top-1 of each group, with its interval; groups of fewer than 100 positions or 5 games say too little. ``NONE`` stands apart."""
         shown = [(name, figures(answers, keep)) for name, keep in groups if keep.sum() >= 100]
         shown = [(name, values) for name, values in shown if values["games"] >= 5]
         axis.set_xlabel(label)
@@ -215,9 +216,14 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
             return
         middle_of = [100 * values["top1"] for _, values in shown]
         half = [100 * (values["top1_interval"] or 0) for _, values in shown]
-        axis.errorbar(range(len(shown)), middle_of, yerr=half, color="black", marker="o", ms=4, lw=1.2, ecolor="0.5", capsize=2)
-        step = math.ceil(len(shown) / 12)  # more names would run into one another
-        axis.set_xticks(range(0, len(shown), step), [name for name, _ in shown][::step])
+        names = [name for name, _ in shown]
+        ordered = len(names) - (names[-1] == NONE)
+        places = [i + (i == ordered) for i in range(len(names))]
+        axis.errorbar(places, middle_of, yerr=half, color="black", marker="o", ls="", ms=4, elinewidth=1.2, ecolor="0.5", capsize=2)
+        axis.plot(places[:ordered], middle_of[:ordered], color="black", lw=1.2)
+        step = math.ceil(len(names) / 12)  # more names would run into one another
+        ticks = [*range(0, ordered, step), *range(ordered, len(names))]
+        axis.set_xticks([places[i] for i in ticks], [names[i] for i in ticks])
         axis.set_ylabel("moves predicted (%), 95 % interval")
 
     last = int(answers.move_number.max())
@@ -225,7 +231,7 @@ def write_pictures(answers: Answers, packed: games.PackedGames, player: policy.P
     bars(middle, [(str(first), (number >= first) & (number < first + 20)) for first in range(1, last + 1, 20)], "move number (20 together)")
     ranks = mover_ranks(answers, packed)
     known = [(games.rank_text(int(rank)), ranks == rank) for rank in np.unique(ranks) if rank]
-    bars(right, [*known, ("none", ranks == 0)], "rank of the player to move")
+    bars(right, [*known, (NONE, ranks == 0)], "rank of the player to move")
     for axis in (left, middle, right):
         axis.grid(alpha=0.3)
     figure.savefig(folder / "accuracy.png", dpi=110)

@@ -225,6 +225,10 @@ def test_pictures_of_known_answers(
     for axis, labels, shares in ((middle, "1 21 41", [45, 45, 43.75]), (right, "5k 1d 9d none", [100, 0, 80, 0])):
         assert [label.get_text() for label in axis.get_xticklabels()] == labels.split()
         assert axis.containers[0].lines[0].get_ydata() == pytest.approx(shares, abs=1e-3)
+        assert axis.containers[0].lines[0].get_linestyle() == "None"
+        (line,) = (line for line in axis.lines if line.get_linestyle() == "-" and line.get_marker() == "None")
+        np.testing.assert_allclose(line.get_xydata(), [*enumerate(shares[:3])], atol=1e-3)  # without those of no rank
+    assert right.get_xticks().tolist() == [0, 1, 2, 4]
     (top,) = (max(end for _, end in bar) for place, bar in enumerate(right.containers[0].lines[2][0].get_segments()) if place == 2)
     assert top == pytest.approx(80 + 196 * math.sqrt(5 / 4 * (24**2 + 4 * 6**2)) / 150, abs=1e-2)  # 24 less than 80 %, and 6 more in four
 
@@ -259,16 +263,18 @@ def test_a_picture_of_a_game_of_which_nothing_is_known(player: Policy, tmp_path:
 def test_names_below_a_picture_do_not_run_into_one_another(
     known: tuple[PackedGames, Answers], player: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of 18 groups of move numbers, as long games have."""
+    """Those of 18 groups of move numbers, as long games have, and of 16 ranks beside none."""
     number = np.arange(3_400)
     answers = Answers(number % 10, 1 + number // 10, number % 2, number, number / 3_400, np.full(3_400, BLACK))
+    monkeypatch.setattr(evaluation, "mover_ranks", lambda *_: number // 10 % 18 - 8 * (number // 10 % 18 > 0))
     figures_drawn: list[Any] = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures_drawn.append(figure))
     evaluation.write_pictures(answers, known[0], player, tmp_path, 0, 1)
     figures_drawn[0].draw_without_rendering()
-    boxes = [label.get_window_extent() for label in figures_drawn[0].axes[1].get_xticklabels()]
-    assert len(boxes) >= 6
-    assert all(box.x1 < after.x0 for box, after in pairwise(boxes))
+    for axis in figures_drawn[0].axes[1:]:
+        boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+        assert len(boxes) >= 6
+        assert all(box.x1 < after.x0 for box, after in pairwise(boxes))
 
 
 def test_groups_that_say_too_little_are_not_drawn(
