@@ -237,7 +237,7 @@ def handicap(board: Board) -> int:
 def as_seen(board: Board) -> Board:
     """A copy of the board for the network, on which stones set up through ``play`` are set up.
 
-    Set-up stones count as "older" in the planes, and that is how networks have met handicap stones. Superko is left to the board itself.
+    Set-up stones count as "older" in the planes, and that is how networks have met handicap stones.
     """
     count = set_up_count(board.moves)
     if count == 0:
@@ -249,7 +249,7 @@ def as_seen(board: Board) -> Board:
     seen.set_up((int(stone), point) for point, stone in enumerate(first.stones().ravel()) if stone != EMPTY)
     for colour, point in board.moves[count:]:
         seen.play(point, colour)
-    seen.to_play = board.to_play
+    seen.to_play, seen.superko = board.to_play, board.superko
     return seen
 
 

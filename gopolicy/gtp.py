@@ -829,7 +829,7 @@ def _turned(board: Board, k: int) -> Board:
     turned.set_up((colour, symmetry.point(point, k, size)) for colour, point in board.first_stones())
     for colour, point in board.moves:
         turned.play(symmetry.point(point, k, size), colour)
-    turned.to_play = board.to_play
+    turned.to_play, turned.superko = board.to_play, board.superko
     return turned
 
 

@@ -155,6 +155,15 @@ def test_setup_before_moves_stays_setup():
     assert seen.to_play == board.to_play
 
 
+def test_stones_set_up_through_play_leave_superko_as_it_is():
+    # Black's first two stones are set up; A1 would bring back the board that his third made.
+    moves = [["B", "A1"], ["B", "A2"], ["W", "B2"], ["B", "B1"], ["W", "B2"], ["B", "A2"], ["W", "pass"]]
+    query = query_of(moves=moves, boardXSize=2, boardYSize=2, rules="tromp-taylor", includePolicy=True)
+    (answer,) = ask(analyst_of(), **query)
+    # Nothing of the policy is lost on a move that is illegal.
+    assert answer["policy"] == [-1.0, -1.0, -1.0, 1.0, 0.0]
+
+
 def board_of_stones(stones: str) -> list[tuple[int, int]]:
     return [({"b": BLACK, "w": WHITE}[word[-1]], point_from_gtp(word[:-2], 9)) for word in stones.split(",")]
 

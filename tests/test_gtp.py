@@ -959,6 +959,15 @@ def test_the_raw_network_sees_stones_that_were_set_up():
     assert sorted(policy.boards[-1].stones().ravel()) == sorted(engine.board.stones().ravel())
 
 
+def test_the_raw_network_knows_what_superko_forbids():
+    policy = tiny_policy()
+    engine = engine_of(policy)
+    tell(engine, "boardsize 2", *in_turn("A1 pass A2 B2 B1 B2 A2 pass"))
+    for k in range(8):
+        (answer,) = tell(engine, f"kata-raw-nn {k}")
+        assert np.nansum(raw_fields(answer)["policy"]) == 1.0
+
+
 def raw_fields(text: str) -> dict[str, list[float]]:
     """A block of ``kata-raw-nn`` as LizGoban reads it: a word is a field, numbers belong to the field before them."""
     fields: dict[str, list[float]] = {}
