@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,10 @@ def pack_and_train() -> int:
         try:
             return training.run(args, f"python {quoted(sys.argv[0])}")
         finally:
-            if not begun and metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
-                metrics.unlink()
+            if not begun:
+                with suppress(GoPolicyError), training.alone(run, training.state(run)):  # else another process has begun it
+                    if metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
+                        metrics.unlink()
     except (GoPolicyError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gopolicy import games, weights
+from gopolicy import games, training, weights
 from gopolicy.batches import Batches
 from tests.test_games import record, write
 
@@ -119,6 +120,24 @@ def test_a_run_folder_among_the_games(archive: Path, monkeypatch: pytest.MonkeyP
     (archive / "more").mkdir()
     assert main(monkeypatch, ".", "--out", "more/runs/one", "--steps", "1") == 0
     assert main(monkeypatch, ".", "--out", "more/runs/one", "--steps", "2", "--resume") == 0
+
+
+def test_a_second_start_leaves_the_first_its_metrics(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    pack = games.run
+    with ExitStack() as first:
+
+        def while_the_first_begins(args: Namespace) -> None:
+            pack(args)
+            first.enter_context(training.alone(run, None))
+            (run / "metrics.jsonl").touch()
+
+        monkeypatch.setattr(games, "run", while_the_first_begins)
+        assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 1
+    assert f"another process trains in {run}" in capsys.readouterr().err
+    assert (run / "metrics.jsonl").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
