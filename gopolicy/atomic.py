@@ -17,6 +17,8 @@ def beside(path: Path) -> Iterator[Path]:
     place = Path(os.path.realpath(path))
     if place.is_symlink():  # it leads to itself, of which ``Path.resolve`` says nothing from Python 3.13 on
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if place.exists() and not (place.is_file() or place.is_dir()):  # a device as /dev/null would be lost; a folder refuses by itself
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
     # Hidden: what a kill leaves makes no run folder a used one. A name of its own: two may write the same file at once.
     part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:

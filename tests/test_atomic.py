@@ -93,3 +93,13 @@ def test_a_file_beside_is_hidden_and_goes_unless_it_was_moved(tmp_path: Path) ->
         assert all(path.name.startswith(".a.") and path.name.endswith(".part") for path in (one, two))
         two.replace(tmp_path / "a")
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as on POSIX")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    """Whoever may would put a file in the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"it is no ordinary file.*pipe"):
+        atomic.write(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
