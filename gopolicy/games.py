@@ -44,7 +44,8 @@ from gopolicy.errors import GamesError, UsageError, flag, quoted, whole_number
 if TYPE_CHECKING:
     from gopolicy.sgf import GameRecord, Illegal
 
-MAGIC = b"gopolicy games 1\n"
+KIND = b"gopolicy games "  # and the version
+MAGIC = KIND + b"1\n"
 PASS_CODE = 1023
 WHITE_BIT = 0x8000
 
@@ -525,7 +526,10 @@ class PackedGames:
         except OSError as error:
             hint = f": pack the games in it with `gopolicy pack {quoted(path)} --out games.gpk`" if Path(path).is_dir() else ""
             raise GamesError(f"{path} cannot be read: {error.strerror}{hint}") from None
+        another = f"{path} was packed by another version of this program: pack the games again"
         if not data.startswith(MAGIC):
+            if data.startswith(KIND):
+                raise GamesError(another)
             raise GamesError(f"{path} is no packed set of games: make one with `gopolicy pack ARCHIVE --out games.gpk`")
         at = len(MAGIC) + 8
         length = int.from_bytes(data[at - 8 : at], "little")
@@ -547,7 +551,7 @@ class PackedGames:
         if at != len(data):
             raise GamesError(f"{path} has {len(data) - at} bytes behind its end: pack the games again")
         if sections["facts"].dtype != FACTS:
-            raise GamesError(f"{path} was packed by another version of this program: pack the games again")
+            raise GamesError(another)
         return cls(sections, about)
 
     def player(self, index: int) -> str:
@@ -621,9 +625,9 @@ def named_path(text: str) -> Path:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file begins as a packed set of games. Raises OSError where it cannot be read."""
+    """Whether a file begins as a packed set of games, of any version. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return file.read(len(KIND)) == KIND
 
 
 def add_filter_arguments(parser: Any) -> None:

@@ -121,8 +121,12 @@ def test_a_set_of_another_version_is_refused(tmp_path: Path) -> None:
     sections = {name: getattr(packed, name) for name in names} | {"facts": np.zeros(1, older), "players": np.zeros(2, "u1")}
     about = {"sources": ["in"], "servers": [""]}
     games.write_sections(tmp_path / "old.gpk", sections | {"player_start": np.arange(3)}, about)
-    with pytest.raises(GamesError, match="another version of this program: pack the games again"):
-        PackedGames.open(tmp_path / "old.gpk")
+    newer = (tmp_path / "g.gpk").read_bytes().replace(b"gopolicy games 1\n", b"gopolicy games 2\n", 1)
+    (tmp_path / "new.gpk").write_bytes(newer)
+    for name in ("old.gpk", "new.gpk"):
+        with pytest.raises(GamesError, match="another version of this program: pack the games again"):
+            PackedGames.open(tmp_path / name)
+        assert games.is_packed(tmp_path / name), "no archive, and may be packed again in its place"
 
 
 def test_the_same_input_gives_the_same_bytes_with_any_number_of_processes(tmp_path: Path) -> None:
