@@ -416,20 +416,20 @@ def save_checkpoint(path: Path, state: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Raises TrainingError for what is no checkpoint of this version."""
+    start = path.with_name(WEIGHTS)
+    other = f"; a new run can start from its weights, with --init {quoted(str(start))}" if start.is_file() else ""
     try:
         with safe_open(path, framework="pt") as file:
             told = json.loads((file.metadata() or {})["gopolicy-run"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         if told["format"] != CHECKPOINT_FORMAT:
-            raise TrainingError(f"{path}: checkpoint format {told['format']}, this version reads {CHECKPOINT_FORMAT}")
+            raise TrainingError(f"{path}: checkpoint format {told['format']}, this version reads {CHECKPOINT_FORMAT}{other}")
         counters = Counters(**told["counters"])
         counters.interval = tuple(told["counters"]["interval"])
         return Checkpoint(TrainingConfig(**told["config"]), told["facts"], counters, tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, TrainingError):
             raise
-        start = path.with_name(WEIGHTS)
-        other = f"; a new run can start from its weights, with --init {quoted(str(start))}" if start.is_file() else ""
         raise TrainingError(f"{path}: cannot be read as a checkpoint of this version ({type(error).__name__}: {error}){other}") from error
 
 

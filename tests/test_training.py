@@ -1184,7 +1184,7 @@ def test_a_damaged_checkpoint_says_where_a_new_run_can_start(tmp_path, monkeypat
     out = tmp_path / "my run"
     train(out, steps=2, **SMALL)
     monkeypatch.setattr(training, "CHECKPOINT_FORMAT", 2)
-    with pytest.raises(TrainingError, match="checkpoint format 1, this version reads 2"):
+    with pytest.raises(TrainingError, match="checkpoint format 1, this version reads 2; a new run can start from its weights"):
         train(out, resume=True)
     monkeypatch.setattr(training, "CHECKPOINT_FORMAT", 1)
     (out / training.CHECKPOINT).write_bytes((out / training.CHECKPOINT).read_bytes()[:4000])
