@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -164,12 +165,12 @@ def main() -> int:
 
     results: list[Checked] = []
     if args.log and args.log.exists():
-        whole = args.log.read_text(encoding="utf-8").rpartition("\n")[0]  # a kill may have cut the last line
+        whole = args.log.read_bytes().rpartition(b"\n")[0]  # a kill may have cut the last line
         try:
             results = [Checked(**json.loads(line)) for line in whole.splitlines()]
         except (ValueError, TypeError):
             raise GoPolicyError(f"{args.log} holds lines that are no checked games: take them out, or name another --log") from None
-        args.log.write_text(whole + "\n" * bool(whole), encoding="utf-8")
+        os.truncate(args.log, len(whole) + bool(whole))  # nothing is written anew: a full disk, or a kill here, would lose it all
     positions = sum(result.positions for result in results)
     games = chosen_games(args.archives, args.every, {result.game for result in results})
     log = args.log.open("a", encoding="utf-8") if args.log else None

@@ -112,9 +112,31 @@ def test_a_stopped_check_goes_on_with_its_log(games: Path, monkeypatch: pytest.M
     (games / "d.sgf").unlink()
     assert main(monkeypatch, games, "--log", log) == 0
     assert log.read_text() == whole, "all there are"
-    log.write_text("words\n")
-    with pytest.raises(check_planes.GoPolicyError, match="holds lines that are no checked games"):
-        main(monkeypatch, games, "--log", log)
+    for wrong in (b"words\n", b"\xff\n"):
+        log.write_bytes(wrong)
+        with pytest.raises(check_planes.GoPolicyError, match="holds lines that are no checked games"):
+            main(monkeypatch, games, "--log", log)
+        assert log.read_bytes() == wrong
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_leaves_the_log(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds is not written anew."""
+    log = games.parent / "log.jsonl"
+    assert main(monkeypatch, games, "--per-game", "3", "--positions", "6", "--log", log) == 0
+    first, opened = log.read_text(), io.open
+
+    def full(path: str | Path, mode: str = "r", *more: object, **named: object) -> object:
+        changed = opened(path, mode, *more, **named)  # type: ignore[call-overload]
+        if path != log or "r" in mode:
+            return changed
+        changed.close()
+        return opened("/dev/full", mode, *more, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        main(monkeypatch, games, "--per-game", "3", "--log", log)
+    assert log.read_text() == first
 
 
 def test_ctrl_c_leaves_what_has_been_checked(games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
