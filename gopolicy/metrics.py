@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Any
 
 from gopolicy import atomic
-from gopolicy.errors import naming
+from gopolicy.errors import GoPolicyError, naming
+
+DRAWN = {"kind", "positions", "loss", "top1"}  # of a record
 
 
 class Metrics:
@@ -75,9 +77,16 @@ class Metrics:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, oldest first; a last line that is not finished is left out."""
-    lines = (folder / "metrics.jsonl").read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    """The records of a run, oldest first; a last line that is not finished is left out. Raises GoPolicyError for a line that is none."""
+    path, records = folder / "metrics.jsonl", []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            records.append(json.loads(line))
+            if not records[-1].keys() >= DRAWN:
+                raise ValueError
+        except (ValueError, AttributeError):
+            raise GoPolicyError(f"line {number} of {path} is damaged: take it out") from None
+    return records
 
 
 def draw(folder: Path) -> None:

@@ -600,7 +600,7 @@ def train(
     def draw() -> None:
         try:
             metrics.draw(out)
-        except (OSError, ImportError) as error:  # a full disk, a viewer that holds the file, no matplotlib: a picture is no reason to stop
+        except (OSError, ImportError, GoPolicyError) as error:  # a full disk, no matplotlib, damaged metrics: no reason to stop
             line.end(f"the curves could not be drawn: {getattr(error, 'strerror', None) or error}")
 
     say_first = say if workers.first else (lambda text: None)

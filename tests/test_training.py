@@ -1032,6 +1032,17 @@ def test_curves_that_cannot_be_drawn_stop_nothing(tmp_path, pictures, capsys):
     assert not list(run.glob(".curves*"))
 
 
+@pytest.mark.parametrize(("whole", "damaged"), [(b"{", b"\xff"), (b'"loss"', b'"lost"')])
+def test_metrics_that_were_altered_stop_nothing(tmp_path, pictures, whole, damaged, capsys):
+    run = tmp_path / "run"
+    train(run, **SMALL, steps=2)
+    path = run / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(whole, damaged, 1))
+    assert train(run, resume=True, steps=4) == 0
+    assert f"the curves could not be drawn: line 1 of {path} is damaged: take it out" in capsys.readouterr().err
+    assert training.load_checkpoint(run / training.CHECKPOINT).counters.step == 4
+
+
 def test_without_what_draws_a_run_goes_on(tmp_path, pictures, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as where it is not installed, or does not fit the numpy that is
     run = tmp_path / "run"
@@ -1163,8 +1174,8 @@ def test_what_the_curves_show(tmp_path, pictures, monkeypatch):
 def test_metrics_that_are_gone_begin_anew(tmp_path):
     """A checkpoint remembers a file that somebody has taken away."""
     with metrics.Metrics(tmp_path, keep=100, step=5) as log:
-        log.write("train", 6, loss=1.0)
-    assert metrics.read(tmp_path) == [{"kind": "train", "step": 6, "loss": 1.0}]
+        log.write("train", 6, positions=96, loss=1.0, top1=0.5)
+    assert metrics.read(tmp_path) == [{"kind": "train", "step": 6, "positions": 96, "loss": 1.0, "top1": 0.5}]
 
 
 def test_nothing_to_draw_yet(tmp_path, pictures):
