@@ -79,6 +79,9 @@ def main() -> int:
     if program is None:
         print(f"there is no program {args.gnugo!r}: install GNU Go, or name it with --gnugo", file=sys.stderr)
         return 1
+    if args.out.is_dir():
+        print(f"--out {args.out} is a folder, expected the archive's file", file=sys.stderr)
+        return 1
     work = args.out.with_name(f"{args.out.name}.level{args.level}.games")
     work.mkdir(parents=True, exist_ok=True)
     wanted = {seed: work / f"{seed:04d}.sgf" for seed in range(args.first_seed, args.first_seed + args.games)}
@@ -117,4 +120,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: no engine is left behind
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:  # the folder of the games, or the archive
+        print(f"make_games.py: {error}", file=sys.stderr)
+        sys.exit(1)

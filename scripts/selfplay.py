@@ -116,16 +116,18 @@ def main() -> int:
     said = ""
     with (
         closing(Engine(command)) as engine,
-        args.log.open("w", encoding="utf-8") if args.log else nullcontext() as log,  # after the engine: another run's may lie there
+        # After the engine: another run's may lie there. Not buffered: what a full disk refuses is not tried again when it is closed.
+        args.log.open("wb", buffering=0) if args.log else nullcontext() as log,
     ):
         try:
             for _ in tqdm(range(args.games), unit="game"):
                 games.append(play(engine, args.size, limit))
                 if log:
-                    log.write(json.dumps(asdict(games[-1])) + "\n")
-                    log.flush()
+                    log.write(json.dumps(asdict(games[-1])).encode() + b"\n")
         except EngineError as stopped:
             said = str(stopped)
+        except OSError as error:
+            said = f"{args.log}: {error.strerror}"
         except KeyboardInterrupt:
             said = "stopped"
     fine = bool(games) and report(games, args.games)

@@ -160,6 +160,14 @@ def test_a_move_that_is_no_point(fake: Path, tmp_path: Path, monkeypatch: pytest
     assert "'A25' is no point of a 19x19 board" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a program that is a script")
+def test_a_folder_is_no_archive(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told before the games are played."""
+    monkeypatch.setattr(sys, "argv", ["make_games.py", "--gnugo", str(fake), "--out", str(tmp_path)])
+    assert make_games.main() == 1
+    assert capsys.readouterr().err == f"--out {tmp_path} is a folder, expected the archive's file\n"
+
+
 def test_without_gnu_go_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["make_games.py", "--gnugo", str(tmp_path / "none"), "--out", str(tmp_path / "a.tar.gz")])
     assert make_games.main() == 1

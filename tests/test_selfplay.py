@@ -184,4 +184,7 @@ def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     assert stopped.returncode == 2
     assert "selfplay: the engine ended with status 3 instead of answering 'genmove w'" in stopped.stderr
     if sys.platform == "linux":
+        full = run([*fake, "A1"], "--games", "2", "--log", "/dev/full")
+        assert (full.returncode, full.stdout.splitlines()[0][:7]) == (1, "1 games"), "what was played is told"
+        assert full.stderr.endswith("selfplay: /dev/full: No space left on device\n")
         assert run([*fake, "grow"], "--games", "12").returncode == 1
