@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gopolicy import __version__
 from gopolicy.coords import BLACK, EMPTY, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted
-from gopolicy.process import Lines, Loading, add_policy_arguments, explain, load_policy, load_scorer, say
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, explain
+from gopolicy.process import Lines, Loading, add_policy_arguments, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gopolicy.errors import GoPolicyError, UsageError, whole_number
-from gopolicy.process import explain
+from gopolicy.errors import GoPolicyError, UsageError, explain, whole_number
 
 # command: (module, what it does)
 COMMANDS = {

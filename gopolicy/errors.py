@@ -6,6 +6,7 @@ import contextlib
 import operator
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,16 @@ def flag(name: str) -> str:
 def quoted(word: str) -> str:
     """The word as it stands in a command line, for a sentence that names a command. On Windows only ``"`` quotes."""
     return shlex.quote(word) if os.name == "posix" else f'"{word}"'
+
+
+def explain(error: Exception) -> str:
+    """The error as one line, for an answer or the log."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, GoPolicyError):
+        return text
+    if isinstance(error, ImportError):
+        return f"{text}: what gopolicy needs is not installed for this Python ({sys.executable})"
+    return f"{type(error).__name__}: {text}"
 
 
 @contextlib.contextmanager

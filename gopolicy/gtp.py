@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gopolicy import __version__
 from gopolicy.analysis import COLOURS, MAX_CANDIDATES, NAMED_RULES, Analysis, Mover, Restriction, Scorer, Wanted, as_seen, rules_from
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, SgfError
-from gopolicy.process import Lines, Loading, add_policy_arguments, checked, explain, load_policy, load_scorer, say
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, SgfError, explain
+from gopolicy.process import Lines, Loading, add_policy_arguments, checked, load_policy, load_scorer, say
 from gopolicy.process import run as run_process
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Generic, NoReturn, TypeVar
 
-from gopolicy.errors import MAX_THREADS, GoPolicyError
+from gopolicy.errors import MAX_THREADS, GoPolicyError, explain
 
 if TYPE_CHECKING:
     from gopolicy.policy import Policy
@@ -27,16 +27,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # where answers go to a file: 
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
-
-
-def explain(error: Exception) -> str:
-    """The error as one line, for an answer or the log."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, GoPolicyError):
-        return text
-    if isinstance(error, ImportError):
-        return f"{text}: what gopolicy needs is not installed for this Python ({sys.executable})"
-    return f"{type(error).__name__}: {text}"
 
 
 def say(text: str) -> None:
