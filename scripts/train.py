@@ -90,7 +90,7 @@ def pack_and_train() -> int:
             return training.run(args, f"python {quoted(sys.argv[0])}")
         finally:
             if not begun:
-                with suppress(GoPolicyError), training.alone(run, training.state(run)):  # else another process has begun it
+                with suppress(GoPolicyError, OSError), training.alone(run, training.state(run)):  # else another process has begun it
                     if metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
                         metrics.unlink()
     except (GoPolicyError, OSError) as error:

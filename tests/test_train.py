@@ -140,6 +140,21 @@ def test_a_second_start_leaves_the_first_its_metrics(
     assert (run / "metrics.jsonl").exists()
 
 
+def test_metrics_that_another_start_took_away_are_no_error(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What its own run says is told."""
+    run = tmp_path / "run"
+
+    def refused(*_: Any) -> int:
+        (run / "metrics.jsonl").unlink()
+        raise training.OptionError("--init is wrong")
+
+    monkeypatch.setattr(training, "run", refused)
+    assert main(monkeypatch, archive, "--out", run, "--steps", "2") == 2
+    assert capsys.readouterr().err.endswith("train.py: --init is wrong\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_whoever_stops_it_is_told_how_to_go_on(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     make = Batches.make
