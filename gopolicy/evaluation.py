@@ -324,9 +324,9 @@ def run(args: Any) -> int:
                 if not parts:
                     raise
                 stopped = True
-        if stopped:
-            print(f"stopped: the figures are of {bar.n:,} of {total:,} positions, of games drawn at random", file=sys.stderr)
         given = joined(parts)
+        if stopped:
+            print(f"stopped: the figures are of {len(given.game):,} of {total:,} positions, of games drawn at random", file=sys.stderr)
         result = summary(given, packed, split, args.symmetries)
         print(json.dumps(result) if args.json else report(result), flush=True)
         if args.pictures is not None:

@@ -333,6 +333,9 @@ def test_what_was_measured_before_a_stop_is_told(
         yield from islice(answer_batches(*arguments, **options), batches_done)
         raise KeyboardInterrupt
 
+    def stopped_at_once(*_: Any) -> None:
+        raise KeyboardInterrupt
+
     command = ["evaluate", "playouts", str(packed_file), "--split", "all", "--json", "--seed", "5"]
     assert cli.main([*command, "--max-positions", "256"]) == 0
     whole = capsys.readouterr()
@@ -344,6 +347,10 @@ def test_what_was_measured_before_a_stop_is_told(
     _, counts = batches.playable(PackedGames.open(packed_file), "all")
     assert told.err.endswith(f"stopped: the figures are of 256 of {counts.sum():,} positions, of games drawn at random\n")
     assert len(list(tmp_path.glob("*.png"))) == 2
+    with monkeypatch.context() as pressed:  # the bar has not counted the batch yet
+        pressed.setattr("tqdm.tqdm.update", stopped_at_once)
+        assert cli.main(command) == 1
+    assert "stopped: the figures are of 256 of " in capsys.readouterr().err
     batches_done = 0
     assert cli.main(command) == 1
     told = capsys.readouterr()
