@@ -128,7 +128,6 @@ def main() -> int:
                 why = "its komi is not known" if math.isnan(record.komi) else f"GNU Go plays on {client.GNUGO_LINES} lines at most"
                 print(f"{item.name} is left out: {why}", file=sys.stderr)
                 continue
-            seen += 1
             try:
                 one = look_at(record, colour, gnugo)
             except EngineError as error:
@@ -138,6 +137,7 @@ def main() -> int:
                 gnugo.close()
                 gnugo = Engine(client.gnugo(program, level=args.level))
                 continue
+            seen += 1
             if one is not None:
                 found.append(one)
                 if args.json:

@@ -140,9 +140,9 @@ def test_what_is_told_of_several_games(tmp_path: Path, monkeypatch: pytest.Monke
             "a.sgf crash.sgf c.sgf d.sgf e.sgf",
             ["--level", "3"],
             0,
-            ["5 games, 4 with ", "gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"],
+            ["4 games, 4 with ", "gains +2 points in the median, +9 at most; over 2 points in 1 games", "the pass: 0"],
         ),
-        ("e.sgf stop.sgf b.sgf", [], 0, ["2 games, 1 with ", "the pass: 0"]),
+        ("e.sgf stop.sgf b.sgf", [], 0, ["1 games, 1 with ", "the pass: 0"]),
     ):
         files = [str(tmp_path / name) for name in names.split()]
         monkeypatch.setattr(sys, "argv", ["check_passes.py", *files, "--player", "gopolicy", "--gnugo", sys.executable, *level])
