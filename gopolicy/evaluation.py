@@ -294,11 +294,11 @@ def run(args: Any) -> int:
             raise GamesError(f"there is no {path}: name a packed set of games, or archives")
     if args.pictures is None and args.wrong is not None:
         raise UsageError(f"--wrong {args.wrong} says how many positions are drawn, but without --pictures DIR none are")
-    if args.pictures is not None:  # now: not to measure for nothing
-        if args.pictures.exists() and not args.pictures.is_dir():
-            raise UsageError(f"--pictures {args.pictures} is a file; the pictures need a folder")
-        args.pictures.mkdir(parents=True, exist_ok=True)
+    if args.pictures is not None and args.pictures.exists() and not args.pictures.is_dir():
+        raise UsageError(f"--pictures {args.pictures} is a file; the pictures need a folder")
     player = policy.load(args.weights, device=args.device, threads=args.threads, precision=args.precision)
+    if args.pictures is not None:
+        args.pictures.mkdir(parents=True, exist_ok=True)  # now: not to measure for nothing
     with ExitStack() as stack:
         if len(args.games) == 1 and _is_packed(args.games[0]):
             packed, split = games.PackedGames.open(args.games[0]), args.split or "test"
