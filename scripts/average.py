@@ -42,7 +42,7 @@ def between(first: PolicyNetwork, second: PolicyNetwork, share: float) -> Policy
 
 
 def described(name: str, description: dict[str, Any], share: float) -> dict[str, Any]:
-    told = {key: value for key, value in description.items() if key == "saved" or key not in weights.RESERVED}
+    told = {key: value for key, value in description.items() if key not in weights.RESERVED - {"saved"}}
     return {"weights": Path(name).name, "share": share, **told}
 
 
