@@ -283,8 +283,6 @@ def _is_packed(path: Path) -> bool:
 
 def run(args: Any) -> int:
     """``gopolicy evaluate``."""
-    from tqdm import tqdm
-
     for name, least, most in (("max_positions", 1, None), ("threads", 1, MAX_THREADS), ("seed", 0, None), ("wrong", 0, None)):
         if getattr(args, name) is not None:
             whole_number(getattr(args, name), flag(name), least, most)
@@ -306,14 +304,13 @@ def run(args: Any) -> int:
             if args.split:
                 raise UsageError(f"--split {args.split} is for a packed set of games; of archives all games are asked")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            report_ = games.pack(args.games, folder / "games.gpk", processes=os.cpu_count() or 1)
-            print(report_, file=sys.stderr)
+            games.pack_with_bar(args.games, folder / "games.gpk", processes=os.cpu_count() or 1)
             packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
         _, counts = batches.playable(packed, split)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
         parts: list[Answers] = []
         stopped = False
-        with tqdm(total=total, unit=" positions", desc="evaluating", file=sys.stderr, mininterval=0.5) as bar:
+        with games.bar(total=total, unit=" positions", desc="evaluating") as bar:
             try:
                 for part in answer_batches(
                     player, packed, split, symmetries=args.symmetries, max_positions=args.max_positions, seed=args.seed

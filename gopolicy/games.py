@@ -670,19 +670,29 @@ def filter_from(args: Any) -> Filter:
     )
 
 
-def run(args: Any) -> int:
-    """``gopolicy pack``."""
+def bar(**options: Any) -> Any:
+    """A progress bar of tqdm's; where it goes into a file, which keeps every state of it, with a new state every ten seconds."""
     from tqdm import tqdm
 
-    chosen = filter_from(args)
-    with tqdm(unit=" games", desc="packing", file=sys.stderr, mininterval=0.5) as bar:
+    return tqdm(file=sys.stderr, mininterval=0.5 if sys.stderr.isatty() else 10, **options)
+
+
+def pack_with_bar(paths: Iterable[Path], out: Path, **options: Any) -> Report:
+    """``pack``, with its progress and its report on standard error."""
+    with bar(unit=" games", desc="packing") as shown:
 
         def progress(read: int, kept: int) -> None:
-            bar.update(read - bar.n)
-            bar.set_postfix_str(f"{kept} kept")
+            shown.set_postfix_str(f"{kept} kept", refresh=False)
+            shown.update(read - shown.n)
 
-        report = pack(args.archives, args.out, chosen=chosen, illegal=args.illegal, processes=args.processes, progress=progress)
+        report = pack(paths, out, progress=progress, **options)
     print(report, file=sys.stderr)
+    return report
+
+
+def run(args: Any) -> int:
+    """``gopolicy pack``."""
+    report = pack_with_bar(args.archives, args.out, chosen=filter_from(args), illegal=args.illegal, processes=args.processes)
     if args.list_refused:
         for name, kind, sentence in report.refused:
             print(f"{kind}\t{name}\t{sentence}".rstrip("\t"))

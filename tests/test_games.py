@@ -534,6 +534,21 @@ def test_what_the_command_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         assert re.search(rf"packing: 5 games .*{kept} kept", told.err)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_progress_bar_does_not_fill_a_log(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import tqdm.std
+
+    now = 0.0
+    monkeypatch.setattr(tqdm.std, "time", lambda: now)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with games.bar(unit=" games", total=6000) as bar:
+        for _ in range(6000):  # in a minute
+            now += 0.01
+            bar.update()
+    states = capsys.readouterr().err.count("\r")
+    assert states > 60 if terminal else states < 10
+
+
 def test_a_game_of_a_collection_is_refused_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "two.sgf").write_text("(;SZ[19];B[aa])(;SZ[9];B[aa])")
     report = pack([tmp_path / "two.sgf"], tmp_path / "g.gpk")
