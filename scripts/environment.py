@@ -26,6 +26,7 @@ VENV = ROOT / ".gopolicy-venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"  # packages of one serve all its patches
 READY = VENV / "gopolicy-ready"  # written last: there is no such file in an environment that is not finished
+INTERRUPTED = 130  # as shells have it; programs differ: mypy ends with 2
 
 # Settings of the surroundings that would lead Python or pip out of the environment. Others, as of proxies and mirrors, stay.
 ASTRAY = ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
@@ -238,13 +239,15 @@ def say(text: str = "") -> None:
 
 
 def run(*command: str) -> int:
-    """Runs a Python module with its arguments in the environment, from the checkout; gives its exit status."""
+    """Runs a Python module with its arguments in the environment, from the checkout; gives its exit status, ``INTERRUPTED`` for Ctrl-C."""
     process = subprocess.Popen([str(PYTHON), "-m", *command], cwd=ROOT, env=surroundings())
+    interrupted = False
     while True:
         try:
-            return process.wait()
+            status = process.wait()
+            return INTERRUPTED if interrupted and status else status
         except KeyboardInterrupt:  # the terminal tells the program as well: it ends in its own way
-            continue
+            interrupted = True
 
 
 def gopolicy(*arguments: str) -> None:

@@ -13,6 +13,7 @@ import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from packaging.requirements import Requirement
@@ -129,24 +130,34 @@ def test_a_command_that_fails_ends_the_script(house: SimpleNamespace, monkeypatc
 
 
 def test_ctrl_c_waits_for_the_command_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = iter([KeyboardInterrupt, 7])
+    """Programs end with other statuses then, or with 0 where the work was done."""
 
-    def wait() -> int:
-        end = next(ends)
-        if end is KeyboardInterrupt:
-            raise end
-        return end
+    def run(*ends: int | type[KeyboardInterrupt]) -> int:
+        process = Mock(wait=Mock(side_effect=ends))
+        monkeypatch.setattr(environment.subprocess, "Popen", lambda *_, **__: process)
+        return environment.run("module")
 
-    monkeypatch.setattr(environment.subprocess, "Popen", lambda command, **_: SimpleNamespace(wait=wait))
-    assert environment.run("module") == 7
+    assert [run(0), run(7), run(-9)] == [0, 7, -9]
+    assert [run(KeyboardInterrupt, end) for end in (0, 2, -2)] == [0, 130, 130]
+    assert run(KeyboardInterrupt, KeyboardInterrupt, 1) == 130
 
 
 @pytest.mark.parametrize(
     ("arguments", "statuses", "status"),
-    [([], [0, 0, 0], 0), ([], [1, 0, 0], 1), ([], [0, 0, 1], 1), ([], [0, -2, 2], 1), (["-x"], [0], 0), (["-x"], [1], 1)],
+    [
+        ([], [0, 0, 0], 0),
+        ([], [1, 0, 0], 1),
+        ([], [0, 0, 1], 1),
+        ([], [0, -9, 2], 1),
+        ([], [0, 130], 130),
+        ([], [1, 130], 130),
+        (["-x"], [0], 0),
+        (["-x"], [1], 1),
+        (["-x"], [130], 130),
+    ],
 )
 def test_one_check_that_fails_is_enough(arguments: list[str], statuses: list[int], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where Ctrl-C ends two: mypy by the signal, pytest with its status 2."""
+    """And the rest is run all the same; not after Ctrl-C."""
     left = statuses.copy()
     monkeypatch.setattr(environment, "prepare", lambda: None)
     monkeypatch.setattr(environment, "run", lambda *_: left.pop(0))
