@@ -133,8 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # a folder that cannot be made, a disk that is full
         if not isinstance(error, BrokenPipeError):  # then the reader of our output went away, as `| head` does
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"{name}: {explain(error)}", file=sys.stderr)
         try:
             if sys.stdout is not None:
                 sys.stdout.flush()

@@ -53,6 +53,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, GoPolicyError):
         return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, ImportError):
         return f"{text}: what gopolicy needs is not installed for this Python ({sys.executable})"
     return f"{type(error).__name__}: {text}"

@@ -53,7 +53,7 @@ from gopolicy.batches import Batches, fixed, playable
 from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp
-from gopolicy.errors import GoPolicyError, IllegalMoveError, flag, naming
+from gopolicy.errors import GoPolicyError, IllegalMoveError, explain, flag, naming
 from gopolicy.games import UNKNOWN_WINNER, WHITE_BIT, PackedGames
 from gopolicy.network import Layer, PolicyConfig, PolicyNetwork
 from gopolicy.policy import Policy
@@ -1272,7 +1272,7 @@ def main(arguments_: list[str] | None = None) -> int:
     try:
         return run_command(args)
     except (GoPolicyError, OSError) as error:
-        say(f"ablate.py: {error}")
+        say(f"ablate.py: {explain(error)}")
         return 2
     except KeyboardInterrupt:
         say("ablate.py: stopped; the same command goes on")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from gopolicy import weights
-from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.errors import GoPolicyError, WeightsError, explain
 from gopolicy.network import PolicyNetwork
 
 
@@ -60,7 +60,7 @@ def main() -> int:
         averaged = [described(args.first, of_first, 1 - args.share), described(args.second, of_second, args.share)]
         weights.save(args.out, between(first, second, args.share), {"averaged": averaged})
     except (GoPolicyError, OSError) as error:
-        print(f"average.py: {error}", file=sys.stderr)
+        print(f"average.py: {explain(error)}", file=sys.stderr)
         return 1
     print(f"{args.out}: {1 - args.share:g} of {args.first}, {args.share:g} of {args.second}")
     return 0

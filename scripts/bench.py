@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from gopolicy.errors import GoPolicyError  # noqa: E402
+from gopolicy.errors import GoPolicyError, explain  # noqa: E402
 
 ARCHIVE = ROOT / "data" / "gnugo-selfplay.tar.gz"
 
@@ -516,7 +516,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        said = str(error)
+        said = explain(error)
     except subprocess.CalledProcessError as error:  # a part that is measured in a process of its own
         said = (error.stderr.strip().splitlines() or [str(error)])[-1]
     except KeyboardInterrupt:

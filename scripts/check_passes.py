@@ -29,7 +29,7 @@ from gopolicy import archives, client, games
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, setting_up
 from gopolicy.coords import BLACK, PASS, WHITE, colour_name
-from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.errors import GoPolicyError, SgfError, explain
 from gopolicy.sgf import GameRecord, read_sgf
 
 
@@ -170,5 +170,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        print(f"check_passes.py: {error}", file=sys.stderr)
+        print(f"check_passes.py: {explain(error)}", file=sys.stderr)
         sys.exit(2)

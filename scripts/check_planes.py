@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gopolicy import archives, symmetry
 from gopolicy.cli import write_any_name
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.errors import GoPolicyError, SgfError, explain
 from gopolicy.features import Workspace, encode
 from gopolicy.process import checked
 from gopolicy.sgf import GameRecord, read_sgf
@@ -211,5 +211,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        print(f"check_planes.py: {error}", file=sys.stderr)
+        print(f"check_planes.py: {explain(error)}", file=sys.stderr)
         sys.exit(2)

@@ -38,7 +38,7 @@ from gopolicy.analysis import Rules, rules_from
 from gopolicy.board import Board
 from gopolicy.client import Engine, EngineError, find_gnugo
 from gopolicy.coords import EMPTY, PASS, point_from_gtp, point_to_gtp
-from gopolicy.errors import GoPolicyError, SgfError
+from gopolicy.errors import GoPolicyError, SgfError, explain
 from gopolicy.games import UNKNOWN_WINNER, parse_result
 from gopolicy.policy import Policy, load, quickest
 from gopolicy.process import checked
@@ -222,5 +222,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        print(f"check_scoring.py: {error}", file=sys.stderr)
+        print(f"check_scoring.py: {explain(error)}", file=sys.stderr)
         sys.exit(2)

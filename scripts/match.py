@@ -51,7 +51,7 @@ from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, naming, quoted
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, explain, naming, quoted
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
@@ -568,7 +568,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"match: {before} of {args.games} games are in {folder} already", file=sys.stderr)
         play_missing(Match(settings, folder), log, args.games, args.jobs)
     except (GoPolicyError, OSError) as error:
-        print(f"match: {error}", file=sys.stderr)
+        print(f"match: {explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         kept = f"{len(log.games)} of {args.games} games are" if log else "what had been played before is"

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gopolicy import evaluation, games, policy, weights
-from gopolicy.errors import GoPolicyError, WeightsError
+from gopolicy.errors import GoPolicyError, WeightsError, explain
 
 LARGEST = 16 * 2**20  # bytes of a file
 
@@ -69,7 +69,7 @@ def main() -> int:
             made.replace(target)
         print(f"{target}: {target.stat().st_size:,} bytes")
     except (GoPolicyError, OSError) as error:
-        print(f"release.py: {error}", file=sys.stderr)
+        print(f"release.py: {explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("release.py: stopped", file=sys.stderr)

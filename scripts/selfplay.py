@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from gopolicy.client import Engine, EngineError, words_of  # noqa: E402
 from gopolicy.coords import MAX_SIZE, MIN_SIZE  # noqa: E402
-from gopolicy.errors import GoPolicyError  # noqa: E402
+from gopolicy.errors import GoPolicyError, explain  # noqa: E402
 from gopolicy.process import checked  # noqa: E402
 
 GROWTH = 1.05  # times: more than that between the first tenth of the games and the last is growth
@@ -141,5 +141,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (GoPolicyError, OSError) as error:
-        print(f"selfplay.py: {error}", file=sys.stderr)
+        print(f"selfplay.py: {explain(error)}", file=sys.stderr)
         sys.exit(2)

@@ -54,7 +54,7 @@ def main() -> int:
 
 def pack_and_train() -> int:
     from gopolicy import cli, games, training
-    from gopolicy.errors import GoPolicyError, UsageError, quoted
+    from gopolicy.errors import GoPolicyError, UsageError, explain, quoted
 
     cli.write_any_name()  # signs in texts of help that the terminal lacks
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,7 +94,7 @@ def pack_and_train() -> int:
                     if metrics.stat().st_size == 0:  # it has not begun: the corrected command begins it
                         metrics.unlink()
     except (GoPolicyError, OSError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"train.py: {explain(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 

@@ -1529,7 +1529,9 @@ def test_loading_is_waited_for_only_where_it_is_needed(capsys):
     [
         (WeightsError("w.safetensors is damaged"), "w.safetensors is damaged"),
         (ModuleNotFoundError("No module named 'torch'"), "No module named 'torch': what gopolicy needs is not installed for this Python"),
-        (OSError(28, "No space left"), "OSError: [Errno 28] No space left"),
+        (OSError(28, "No space left"), "No space left"),
+        (OSError(28, "No space left", "a.txt"), "a.txt: No space left"),
+        (OSError("strange"), "OSError: strange"),
         (MemoryError(), "MemoryError"),
     ],
 )

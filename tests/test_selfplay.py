@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -178,7 +180,7 @@ def test_the_exit_status(fake: list[str], tmp_path: Path) -> None:
     assert run(["no-such-program"], "--log", str(tmp_path / "log")).returncode == 2
     assert len((tmp_path / "log").read_text().splitlines()) == 12, "another run's log stays where none begins"
     nowhere = run(fake, "--log", str(tmp_path / "none" / "log"))
-    assert (nowhere.returncode, nowhere.stderr[:23]) == (2, "selfplay.py: [Errno 2] "), nowhere.stderr
+    assert (nowhere.returncode, nowhere.stderr) == (2, f"selfplay.py: {tmp_path / 'none' / 'log'}: {os.strerror(errno.ENOENT)}\n")
     assert run([*fake, "A1", "A1"], "--games", "2").returncode == 1
     stopped = run([*fake, "A1", "stop"], "--games", "2")
     assert stopped.returncode == 2
