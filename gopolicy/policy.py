@@ -93,8 +93,12 @@ class Policy:
 
         With more symmetries, the probabilities of the first so many views of the board are averaged; all views make one batch. The view
         as the board lies has ``TURN`` more than its share: where the board is its own mirror image, it tells the corners apart.
+        Raises GoPolicyError for planes of another shape.
         """
         check_symmetries(symmetries)
+        if not (planes.ndim == 4 and planes.shape[1] == PLANE_SETS[self.planes].planes and planes.shape[2] == planes.shape[3]):
+            wanted = f"(boards, {PLANE_SETS[self.planes].planes}, lines, lines)"
+            raise GoPolicyError(f"planes of the shape {tuple(planes.shape)} are no {self.planes}, which are {wanted}")
         x = planes.to(self.device).to(self.number, memory_format=torch.channels_last)
         if symmetries == 1:
             return self.logits(x).log_softmax(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,14 @@ def test_what_cannot_be_done_is_said(player: Policy) -> None:
         gopolicy.load("no-such-file.safetensors")
     with pytest.raises(WeightsError, match="device"):
         policy.choose_device("quantum")
+
+
+@pytest.mark.parametrize("shape", [(48, 9, 9), (1, 47, 9, 9), (1, 48, 9, 13), (1, 1, 48, 9, 9)])
+def test_planes_of_another_shape_are_refused(player: Policy, shape: tuple[int, ...]) -> None:
+    assert player.log_probabilities(torch.zeros(2, 48, 9, 9)).shape == (2, 81)
+    said = f"planes of the shape {shape} are no alphago48, which are (boards, 48, lines, lines)"
+    with pytest.raises(GoPolicyError, match=re.escape(said)):
+        player.log_probabilities(torch.zeros(shape))
 
 
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
