@@ -165,6 +165,7 @@ class Engine:
             "genmove_analyze": lambda words: self.genmove_analyze(words, _whole_number_line),
             "lz-genmove_analyze": lambda words: self.genmove_analyze(words, _whole_number_line),
             "kata-genmove_analyze": lambda words: self.genmove_analyze(words, self._decimal_line),
+            "stop": lambda _: "",  # KataGo's, to end an analysis, which any line does
             "gogui-analyze_commands": lambda _: "\n".join(_GOGUI_COMMANDS),
             "gogui-title": lambda _: "gopolicy",
             "gogui-interrupt": lambda _: "",  # no command takes long enough, and the lines that interrupt are comments

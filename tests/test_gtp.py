@@ -190,7 +190,7 @@ CLIENTS = (
     "fixed_handicap place_free_handicap set_free_handicap time_settings time_left final_score final_status_list loadsgf printsgf "
     "reg_genmove cputime kgs-time_settings kgs-genmove_cleanup kgs-rules kata-set-rules kata-get-rules kata-raw-nn gg-undo get_komi "
     "rectangular_boardsize query_boardsize heatmap analyze lz-analyze kata-analyze genmove_analyze lz-genmove_analyze "
-    "kata-genmove_analyze gogui-analyze_commands gogui-play_sequence gogui-setup gogui-setup_player gogui-interrupt gogui-title"
+    "kata-genmove_analyze stop gogui-analyze_commands gogui-play_sequence gogui-setup gogui-setup_player gogui-interrupt gogui-title"
 )
 REQUIRED = "protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove undo showboard"
 
@@ -1181,12 +1181,12 @@ def test_analysis_goes_on_until_there_is_input():
         commands.write(b"1 lz-analyze b 1\n")
         assert reports.wait(60)
         commands.write(b"\n2 kata-analyze 100000\n")  # an empty line ends it too
-        commands.write(b"3 known_command known_command\n4 analyze 5\n5 quit\n6 name\n")
+        commands.write(b"3 known_command known_command\n4 analyze 5\n5 stop\n6 quit\n7 name\n")
         thread.join(60)
         assert not thread.is_alive()
     answers = out.getvalue().decode().split("\n\n")
-    assert [answer.split()[0] for answer in answers[:-1]] == ["=1", "=2", "=3", "=4", "=5"]
-    assert [answer.count("\ninfo ") >= 1 for answer in answers[:-1]] == [True, True, False, True, False]
+    assert [answer.split()[0] for answer in answers[:-1]] == ["=1", "=2", "=3", "=4", "=5", "=6"]
+    assert [answer.count("\ninfo ") >= 1 for answer in answers[:-1]] == [True, True, False, True, False, False]
     lines = answers[0].split("\n")[1:]
     lengths = [len(infos(line)[0]["pv"]) for line in lines]
     assert lengths == sorted(lengths)
