@@ -86,6 +86,7 @@ class _Asked:
     interval: float  # seconds
     wanted: Wanted
     switches: frozenset[str]  # those that are true
+    may_resign: bool
 
 
 class Engine:
@@ -522,6 +523,7 @@ class Engine:
         least, most = 1, None
         restrictions: list[Restriction] = []
         switches = set()
+        may_resign = True
         rest = iter(words)
         for key in rest:
             values = [next(rest, "") for _ in range(3 if key in ("avoid", "allow") else 1)]
@@ -532,15 +534,17 @@ class Engine:
             elif key == "maxmoves":
                 most = max(_whole(values[0]), 1)
             elif key in ("avoid", "allow"):
-                points = frozenset(_vertex(vertex, self.board.size) for vertex in values[1].split(","))
-                restrictions.append(Restriction(_colour(values[0]), points, _whole(values[2]), only=key == "allow"))
+                player, until, vertices = _colour(values[0]), _whole(values[2]), values[1].lower().split(",")
+                points = frozenset(_vertex(vertex, self.board.size) for vertex in vertices if vertex != "resign")
+                restrictions.append(Restriction(player, points, until, only=key == "allow"))
+                may_resign &= not ("resign" in vertices and key == "avoid" and player == colour and until > 0)
             elif key in _SWITCHES and values[0].lower() in ("true", "false"):
                 if values[0].lower() == "true":
                     switches.add(key)
             else:
                 raise GtpError("syntax error")
         wanted = Wanted(tuple(restrictions), min_moves=least, max_moves=max(MAX_CANDIDATES, least) if most is None else most)
-        return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches))
+        return _Asked(colour, max(hundredths / 100, _SHORTEST_INTERVAL), wanted, frozenset(switches), may_resign)
 
     def _analysis(self, asked: _Asked) -> Analysis:
         return Analysis(self.policy(), self._turn_of(asked.colour), asked.wanted, symmetries=self._views(asked.colour))
@@ -581,7 +585,8 @@ class Engine:
                 analysis.score(self.scorer(), self.komi, self.rules, stop)
         for _ in range(0 if hurries else _GLANCE):
             analysis.deepen()
-        point = self._decide(asked.colour, self.temperature, self.resigns, asked.wanted, analysis.probs, stop=stop)
+        resigns = self.resigns and asked.may_resign
+        point = self._decide(asked.colour, self.temperature, resigns, asked.wanted, analysis.probs, stop=stop)
         return f"\n{line(analysis, asked)}\nplay {self._played(asked.colour, point)}"
 
     def _decimal_line(self, analysis: Analysis, asked: _Asked) -> str:

@@ -702,6 +702,18 @@ def test_it_passes_and_resigns_when_the_scorer_says_so():
     assert resigning.board.moves == []
 
 
+def test_who_may_not_resign_plays_on():
+    engine = engine_of(Prefers("D4", "C3"), scorer=lambda: Scores(lost=True), resigns=True)
+    for told, move in (
+        ("avoid b resign 1", "D4"),
+        ("avoid w resign 9 avoid b pass,resign 1", "C3"),
+        ("avoid w resign 9", "resign"),  # another player
+        ("avoid b resign 0", "resign"),  # no move at all
+        ("allow b A1,resign 1", "resign"),
+    ):
+        assert tell(engine, f"lz-genmove_analyze b {told}")[0].split("\n")[-1] == f"play {move}"
+
+
 def test_who_resigns_is_who_is_asked_for_a_move():
     """It may be anybody's turn: clients set stones up through play."""
 
@@ -837,6 +849,10 @@ def test_all_forms_of_arguments(command, arguments):
         ("b 50 avoid b D4 1 avoid b Q16,pass 3", "C3"),
         ("b 50 allow b C3,Q16,pass 1", "Q16 C3"),
         ("b 50 allow b pass 1", "pass"),
+        # Leela Zero's lists may hold resign too.
+        ("b 50 avoid b D4,Resign 1", "Q16 C3"),
+        ("50 allow b C3,Q16 1 avoid b pass,resign 1", "Q16 C3"),
+        ("b 50 allow b C3,resign 1", "C3"),
     ],
 )
 def test_which_moves_are_looked_at(arguments, moves):
