@@ -201,10 +201,12 @@ def rules_from(told: object) -> Rules:
 # --------------------------------------------------------------------------------------------------- what a network sees
 
 
-def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
-    """How many of the first moves are stones set up through ``play``, as clients do it: stones of one colour, then of the other.
+def set_up_count(moves: Sequence[tuple[int, int]], size: int) -> int:
+    """How many of the first moves are stones set up through ``play``, as clients do it: stones of one colour, then of the other, or all of
+    them row by row or column by column.
 
-    One stone of a colour is a move, unless more than one of the other colour follow.
+    One stone of a colour is a move, unless more than one of the other colour follow. Stones in the order of the board may be moves too,
+    while the colours take turns.
     """
     runs = [0, 0]
     i = 0
@@ -212,9 +214,17 @@ def set_up_count(moves: Sequence[tuple[int, int]]) -> int:
         while i < len(moves) and moves[i][1] != PASS and moves[i][0] == moves[i - runs[run]][0]:
             runs[run] += 1
             i += 1
-    if runs[1] > 1:
-        return sum(runs)
-    return runs[0] if runs[0] > 1 else 0
+    count = sum(runs) if runs[1] > 1 else runs[0] if runs[0] > 1 else 0
+    for by_columns in (False, True):
+        end, last = 0, -1
+        for _, point in moves:
+            place = point % size * size + point // size if by_columns else point
+            if point == PASS or place < last:
+                break
+            end, last = end + 1, place
+        if any(moves[i][0] == moves[i - 1][0] for i in range(count + 1, end)):
+            count = end
+    return count
 
 
 BY_TURNS = 7  # moves from White's first, after which a position set up stone by stone hardly ever looks like a game
@@ -239,7 +249,7 @@ def as_seen(board: Board) -> Board:
 
     Set-up stones count as "older" in the planes, and that is how networks have met handicap stones.
     """
-    count = set_up_count(board.moves)
+    count = set_up_count(board.moves, board.size)
     if count == 0:
         return board.copy()
     first, seen = type(board)(board.size, superko=False), type(board)(board.size, superko=False)

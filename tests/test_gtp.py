@@ -1366,8 +1366,33 @@ SET_UP = {"": 0, "b": 0, "bw": 0, "bwb": 0, "bwbb": 0, "bb": 2, "ww": 2, "bbwb":
 
 @pytest.mark.parametrize(("moves", "count"), SET_UP.items())
 def test_which_stones_count_as_set_up(moves, count):
-    pairs = [({"b": BLACK, "w": WHITE, ".": WHITE}[sign], -1 if sign == "." else i) for i, sign in enumerate(moves)]
-    assert analysis.set_up_count(pairs) == count
+    pairs = [({"b": BLACK, "w": WHITE, ".": WHITE}[sign], -1 if sign == "." else 80 - i) for i, sign in enumerate(moves)]
+    assert analysis.set_up_count(pairs, 9) == count
+
+
+# q5Go sends a position column by column, whatever the colours, and then the moves that followed; old Sabakis did it row by row.
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("later", ["", "w A9", "b A9", "b B9,w A9", "w pass,b H1"])
+def test_stones_set_up_in_the_order_of_the_board_are_old_to_the_network(rows, later):
+    black, white = ["B1", "B2", "B8", "C3", "C7", "D7", "G3", "G7", "H6"], ["B4", "B5", "C6", "D3", "E7", "F3", "G6", "H3"]
+    stones = [(point_from_gtp(vertex, 9), f"{sign} {vertex}") for sign, vertices in (("b", black), ("w", white)) for vertex in vertices]
+    stones.sort(key=lambda stone: stone[0] if rows else (stone[0] % 9, stone[0] // 9))
+    moves = [move for move in later.split(",") if move]
+    policy = Prefers("E5")
+    engine = engine_of(policy)
+    tell(engine, "boardsize 9", *(f"play {stone}" for _, stone in stones), *(f"play {move}" for move in moves), "reg_genmove b")
+    expected = Board(9)
+    expected.setup(black=black, white=white)
+    for move in moves:
+        expected.play(move.split()[1], analysis.COLOURS[move[0]])
+    expected.to_play = BLACK
+    assert (encode(policy.boards[-1]) == encode(expected)).all()
+
+
+def test_handicap_stones_and_moves_that_happen_to_be_in_the_order_of_the_board_stay_moves():
+    for told, count in (("b C7,w D7,b C3,w D3", 0), ("b C7,b G7,w C3,b D3,w G3", 2)):
+        moves = [(analysis.COLOURS[move[0]], point_from_gtp(move[2:], 9)) for move in told.split(",")]
+        assert analysis.set_up_count(moves, 9) == count
 
 
 def test_a_game_in_turns_is_seen_with_its_turns():
