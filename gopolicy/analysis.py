@@ -68,7 +68,8 @@ class Scorer(Protocol):
         ...
 
     def status(self, board: Board, stop: Callable[[], bool] | None = None) -> Mapping[str, Sequence[int]]:
-        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``. Raises Interrupted soon after ``stop()`` says so."""
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``, and the empty ones that are ``"black_territory"``,
+        ``"white_territory"`` and nobody's, ``"dame"``. Raises Interrupted soon after ``stop()`` says so."""
         ...
 
     def ownership(self, board: Board) -> npt.NDArray[np.floating[Any]]:

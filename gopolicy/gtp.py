@@ -690,8 +690,9 @@ class Engine:
         return f"{'B' if lead > 0 else 'W'}+{abs(float(lead))}" if lead else "0"
 
     def final_status_list(self, arguments: Sequence[str]) -> str:
+        """Of stones, and of empty points as GNU Go names them."""
         (status,) = _words(arguments, 1)
-        if status not in ("alive", "dead", "seki"):
+        if status not in ("alive", "dead", "seki", "black_territory", "white_territory", "dame"):
             raise GtpError("syntax error")
         return " ".join(point_to_gtp(point, self.board.size) for point in sorted(self._scorer().status(self.board)[status]))
 

@@ -544,8 +544,7 @@ class Judgement:
         """
         if _known(rules) == "area":
             return float(self.owner.sum(dtype=np.int64) - komi)
-        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory & ~self.dame
-        territory = self.owner[counted].sum(dtype=np.int64)
+        territory = self.territory.sum(dtype=np.int64)
         dead = -self.stones[self.dead].sum(dtype=np.int64)
         return float(territory + dead + self.captures[BLACK] - self.captures[WHITE] - komi)
 
@@ -565,6 +564,12 @@ class Judgement:
         around = _around(len(self.stones))
         found = [chain for colour in (BLACK, WHITE) for chain in _connected((chosen & (self.stones == colour)).ravel(), around)]
         return sorted(found)
+
+    @property
+    def territory(self) -> npt.NDArray[np.int8]:
+        """(N, N): whose each point is where only territory counts: those that are empty or bear dead stones; 0: nobody's."""
+        counted = ((self.stones == EMPTY) | self.dead) & ~self.no_territory & ~self.dame
+        return np.where(counted, self.owner, np.int8(0))
 
     @property
     def dame(self) -> npt.NDArray[np.bool_]:
@@ -884,11 +889,15 @@ class PlayoutScorer:
         return self.judgement(board).expected_lead(komi, rules=_known(rules))
 
     def status(self, board: Board, stop: Callable[[], bool] | None = None) -> dict[str, list[int]]:
-        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``. Raises Interrupted soon after ``stop()`` says so."""
+        """The points of the stones that are ``"alive"``, ``"dead"`` and in ``"seki"``, and the empty ones that are ``"black_territory"``,
+        ``"white_territory"`` and nobody's, ``"dame"``. Raises Interrupted soon after ``stop()`` says so."""
         names: tuple[Status, ...] = ("alive", "dead", "seki")
         with self._until(stop):
             judgement = self.judgement(board)
-        return {name: sorted(point for chain in judgement.chains(name) for point in chain) for name in names}
+        stones = {name: sorted(point for chain in judgement.chains(name) for point in chain) for name in names}
+        empty, territory = (judgement.stones == EMPTY).ravel(), judgement.territory.ravel()
+        owners = {"black_territory": BLACK, "white_territory": WHITE, "dame": EMPTY}
+        return stones | {name: np.flatnonzero(empty & (territory == owner)).tolist() for name, owner in owners.items()}
 
     def ownership(self, board: Board) -> npt.NDArray[np.float32]:
         """(N, N): 1 surely Black's, -1 surely White's."""

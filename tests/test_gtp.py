@@ -87,6 +87,7 @@ class Scores:
                 raise Interrupted
         stones = {point_to_gtp(int(point), board.size) for point in np.flatnonzero(board.stones())}
         status = {"alive": stones - set(self.dead), "dead": stones & set(self.dead), "seki": set()}
+        status |= {"black_territory": {"A1"}, "white_territory": {"H9", "J9"}, "dame": {"E5"}}
         return {name: [point_from_gtp(vertex, board.size) for vertex in vertices] for name, vertices in status.items()}
 
     def ownership(self, board):
@@ -686,7 +687,9 @@ def test_final_score(lead, answer):
 def test_final_status():
     engine = engine_of(scorer=lambda: Scores(dead=("B2",)))
     tell(engine, "boardsize 9", *in_turn("C3 B2 G7"))
-    assert tell(engine, "final_status_list alive", "final_status_list dead", "final_status_list seki") == ["= G7 C3", "= B2", "="]
+    statuses = ("alive", "dead", "seki", "black_territory", "white_territory", "dame")
+    listed = tell(engine, *(f"final_status_list {status}" for status in statuses))
+    assert listed == ["= G7 C3", "= B2", "=", "= A1", "= H9 J9", "= E5"]
 
 
 def test_it_passes_and_resigns_when_the_scorer_says_so():

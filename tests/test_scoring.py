@@ -1341,6 +1341,9 @@ def test_eyes_that_one_side_alone_has_in_a_seki_are_no_territory() -> None:
             "alive": np.flatnonzero(at(ONE_SIDED, "XO")).tolist(),
             "dead": [],
             "seki": np.flatnonzero(at(ONE_SIDED, "xo")).tolist(),
+            "black_territory": [point_from_gtp(f"{column}6", 9) for column in "ACGJ"],
+            "white_territory": [point_from_gtp(f"{column}3", 9) for column in "ACEGJ"],
+            "dame": [point_from_gtp(f"{column}9", 9) for column in "ACGJ"],
         }
         assert scorer.final_score(board, 0.5, "area") == int(board.stones().sum()) + 4 - (5 + 2) - 0.5
         assert scorer.final_score(board, 0.5, "territory") == 4 - 5 - 0.5
