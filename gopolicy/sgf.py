@@ -205,12 +205,14 @@ class _Game(NamedTuple):
 
 
 NOT_SGF = _Game([])
+_ORO_START = re.compile(rb"\(\s*(?=TE\[)")  # games of CyberORO, Sina and the Nihon Ki-in begin with the event, and without ";"
 
 
 def _games(data: bytes, is_text: bool = False) -> Iterator[_Game]:
     """Every game of a file; ``NOT_SGF`` where there is none."""
     empty = True
     for part in [data] if is_text else _encoded_parts(data):
+        part = _ORO_START.sub(b"(;", part)
         plain = _plain_game(part)
         if plain:
             empty = False
@@ -228,7 +230,7 @@ _FIRST_MOVE = re.compile(rb";\s*[BW]\s*\[")
 _BLANKS = b" \t\r\n\v\f"
 _TRIMMINGS = re.compile(rb"(?<=[;\]])(?:(?:[BW]L|O[BW])\[[0-9.]*\]|T[BW](?:\[[a-z:]*\])+)")  # time left, territory
 _MOVE_NAMES = frozenset((b"B", b"W"))
-_NOT_PLAIN = _MOVE_NAMES | {b"SZ", b"", b"?"}
+_NOT_PLAIN = _MOVE_NAMES | {b"SZ", b"LN", b"", b"?"}
 
 
 def _plain_game(data: bytes) -> _Game | None:
@@ -276,7 +278,7 @@ def _plain_game(data: bytes) -> _Game | None:
 @lru_cache(MAX_SIZE)
 def _move_table(size: int) -> dict[bytes, Stone]:
     """``b"B[pd]"`` → (BLACK, point), for every move that can be written on a board of this size."""
-    points = [(point_to_sgf(point, size).encode(), point) for point in range(size * size)] + [(b"", PASS)]
+    points = [(point_to_sgf(point, size).encode(), point) for point in range(size * size)] + [(b"", PASS), (b"``", PASS)]  # ``: CyberORO
     if size <= 19:
         points.append((b"tt", PASS))
     return {letter + b"[" + text + b"]": (colour, point) for letter, colour in ((b"B", BLACK), (b"W", WHITE)) for text, point in points}
@@ -758,6 +760,7 @@ _STANDARD = frozenset(  # FF[1] to FF[4]
     b"AB AE AN AP AR AS AW B BL BM BR BS BT C CA CH CP CR DD DM DO DT EL EV EX FF FG GB GC GM GN GW HA HO ID IP IT IY KM KO L LB LN LT M MA"
     b" MN N OB OH ON OP OT OV OW PB PC PL PM PW RE RG RO RU SC SE SI SL SO SQ ST SU SZ TB TC TE TM TR TW UC US V VW W WL WR WS WT".split()
 )
+_ORO = {b"RD": b"DT", b"KO": b"KM", b"HD": b"HA"}  # what CyberORO, Sina and the Nihon Ki-in call them; LN (lines) is the size
 _MARKS = (b"AP", b"PC", b"SO", b"US", b"CP", b"GN")  # where files say which server they come from
 _SERVERS = {
     "Fox": rb"foxwq|fox ?(?:weiqi|go|server)|\xe9\x87\x8e\xe7\x8b\x90",
@@ -809,6 +812,11 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
         raise SgfError(f"{label}: there is no SGF game in it: a game starts with '(;'", "not-sgf")
     if facts.get(b"GM", b"1").strip() not in (b"1", b"", b"01", b"Go", b"go"):
         raise SgfError(f"{label} is not a game of Go: GM[{_text(facts[b'GM'])}], and Go is GM[1]", "not-go")
+    for ident, values in game.nodes[0] if game.nodes else ():
+        if values and ident in _ORO:
+            facts.setdefault(_ORO[ident], values[0][:MAX_FACT])
+        elif ident == b"LN" and not sizes and values and values[0].strip().isdigit():
+            sizes.add(values[0].strip())
     size = _size(sizes, label)
     stones, moves, late, fault = _moves(game.nodes, size)
     if game.fault:  # what was read before it may be part of it: never cut
@@ -920,6 +928,8 @@ def _changes(node: Node, size: int, number: int) -> tuple[dict[int, int], list[S
                 for point in _rectangle(ident, value, size):
                     if changes.setdefault(point, _SETUP[ident]) != _SETUP[ident]:
                         raise _Fault("bad-setup", f"one node sets {point_to_gtp(point, size)} to two colours")
+        elif ident == b"RN" and (number or played):  # its moves follow as if they were played
+            raise _Fault("malformed", f"after move {number} a reference diagram of CyberORO (RN) stands among the moves")
         elif ident == b"?":
             raise _Fault("malformed", f"after move {number} there is a value without a property, [{_text(values[0])[:40]}]")
     if any(colour == following for (colour, _), (following, _) in pairwise(played)):
@@ -1005,7 +1015,7 @@ def _late_fault(board: Board, late: list[tuple[int, dict[int, int]]]) -> _Fault 
 
 _INTEGER = re.compile(rb"\s*\+?(\d{1,6})")
 _KOMI = re.compile(
-    r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*([+-]?)([0-9]{1,6}(?![0-9]*/))?(?:[.,]([0-9]*))?\s*([目子又]?)\s*(½|1/2|半|¼|1/4|¾|3/4)?\s*(子?)"
+    r"(?!\s*[+-]?[0-9.,]+[eE][+-]?[0-9])\s*[黑黒]?[贴貼]?\s*([+-]?)([0-9]{1,6}(?![0-9]*/))?(?:[.,]([0-9]*))?\s*([目子又]?)\s*(½|1/2|半|¼|1/4|¾|3/4)?\s*(子?)"
 )
 _FRACTIONS = {"½": 0.5, "1/2": 0.5, "半": 0.5, "¼": 0.25, "1/4": 0.25, "¾": 0.75, "3/4": 0.75}
 _DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)} | {"初": 1}

@@ -519,6 +519,8 @@ def fact(properties: str) -> GameRecord:
         ("KM[.]", math.nan),
         ("KM[3 3/4]", 7.5),
         ("KM[3¾]", 7.5),
+        ("KM[黑贴3又3/4子]", 7.5),
+        ("KM[黒5目半]", 5.5),
         ("KM[3又3/4子]", 7.5),
         ("KM[3.75子]", 7.5),
         ("KM[375子]", 7.5),
@@ -736,6 +738,44 @@ def test_names_are_unescaped_and_the_first_counts() -> None:
         record = fact(f"PB[Ann \\[9d\\]\\{end}B]PB[Other]PW[ Bob{end}C ]")
         assert record.players == ("Ann [9d]B", "Bob C")
         assert fact(f"PW[Bob{end}C]").players[1] == "Bob C"
+
+
+# How CyberORO, Sina and the Nihon Ki-in write: no first ";", and names of their own for date, komi, handicap and size. A pass is "``".
+ORO = (
+    "(\r\nTE[A cup, final]\r\nRD[2019-11-25 ]\r\nPC[Busan]\r\nTM[1]\r\nLT[60]\r\nLC[1]\r\nKO[6.5]\r\nRE[W+R]\r\nPB[신진서 ]\r\nBR[9단]\r\n"
+    "PW[柯洁]\r\n{}WR[九段]\r\nGK[1]\r\nTC[]\r\n\r\n;B[cd];W[dc];B[dj];W[jd];B[``];W[cf])\r\n"
+)
+
+
+def test_the_dialect_of_oro() -> None:
+    record = read_sgf(ORO.format("HD[0]\r\n"))
+    assert (record.date, record.komi, record.handicap, record.size, record.result) == ("2019-11-25", 6.5, 0, 19, "W+R")
+    assert (record.players, record.ranks) == (("신진서", "柯洁"), ("9d", "9d"))
+    assert shown(record) == "B:C16 W:D17 B:D10 W:K16 B:pass W:C14"
+    assert read_sgf(ORO.format("LN[13]\r\n")).size == 13
+    assert read_sgf(ORO.format("").replace("KO[6.5]", "KO[黒6目半]")).komi == 6.5
+    assert refusal(ORO.format("HD[2]\r\n").replace(";B[cd]", "")) == "handicap-without-stones"
+
+
+def test_names_of_oro_mean_something_else_behind_the_root() -> None:
+    """KO marks a ko there, and LN a line; the names of the standard come first."""
+    record = read_sgf("(;GM[1]KM[7.5]DT[2001]KO[0]RD[1999];B[cd]KO[1]LN[aa:bb];W[dc]HD[3]RD[2002])")
+    assert (record.komi, record.date, record.handicap, record.size) == (7.5, "2001", 0, 19)
+    assert math.isnan(read_sgf("(;GM[1]LN[aa:bb];B[cd]KO[1])").komi)
+
+
+def test_games_in_the_dialect_of_oro_one_after_the_other() -> None:
+    data = ORO.format("") + ORO.format("").replace("[cd]", "[dd]") + "(;GM[1]SZ[9];B[cg])" + ORO.format("").replace("[cd]", "[ed]")
+    games = list(read_collection(data))
+    assert [shown(game)[:5] for game in games if isinstance(game, GameRecord)] == ["B:C16", "B:D16", "B:C3", "B:E16"]
+
+
+@pytest.mark.parametrize("after", [";B[pp];W[qq])", ")"])
+@pytest.mark.parametrize("before", ["B[cd]", "W[cf]"])
+def test_reference_diagrams_of_oro_are_no_moves(before: str, after: str) -> None:
+    """One begins with RN among the moves, and ends with a ")" that nothing opened."""
+    data = ORO.format("").partition(before)[0] + before + "RN[so it would go on]PT[2];W[dd];B[pd])" + after
+    assert refusal(data) == "malformed"
 
 
 def test_facts_of_later_nodes() -> None:
