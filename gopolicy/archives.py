@@ -23,6 +23,7 @@ import io
 import lzma
 import os
 import queue
+import re
 import stat
 import tarfile
 import tempfile
@@ -38,9 +39,10 @@ MEMBER_LIMIT = 16 * 2**20  # bytes
 HEADER_LIMIT = 2**20
 XZ_MEMORY = 512 * 2**20
 UNPACKED, SPARE = 1000, 2**30  # times the archive's size, and bytes more
-GAMES = (".sgf", ".mgt")  # .mgt: the name under which older programs kept SGF
+GAMES = (".sgf", ".sgfs", ".mgt")  # .sgfs: games of KataGo against itself, one a line; .mgt: the name under which older programs kept SGF
 _ARCHIVES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zip", ".tar", ".7z")
 _UNREAD = (".rar", ".zst", ".tzst", ".lzh", ".lha", ".z", ".arj", ".ace", ".lz")
+_PART = re.compile(r"\.(?:7z|zip|rar|tar|tgz|txz|tbz2?|tar\.(?:gz|xz|bz2))\.[0-9]{3}\Z", re.IGNORECASE)  # a.7z.001
 _BEGINNINGS = {
     "gzip": (b"\x1f\x8b",),
     "bzip2": (b"BZh",),
@@ -118,7 +120,8 @@ def _file(path: Path, inside: bool = False) -> Iterator[Item]:
         with path.open("rb") as file:
             yield from _content(file, label, inside)
     except Exception as error:  # unpackers raise every kind of error over damaged data; the walk must go on
-        yield Refused(label, _why(error))
+        broken = not getattr(error, "strerror", None)  # and not the system's own word, as that it may not be read
+        yield Refused(label, _A_PART if broken and _PART.search(label) else _why(error))
 
 
 def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item]:
@@ -139,6 +142,8 @@ def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item
         yield from _sevenzip(file, label, most)
     elif kind == "tar":
         yield from _tar(_Metered(file), label)
+    elif _PART.search(label):
+        yield Refused(label, _A_PART)
     elif not _is_archive(label):
         yield _member(label, file.read(MEMBER_LIMIT + 1))
     else:
@@ -203,11 +208,12 @@ def _is_game(name: str) -> bool:
 
 
 def _is_archive(name: str) -> bool:
-    return _has_suffix(name, _ARCHIVES + _UNREAD)
+    return _has_suffix(_PART.sub(".7z", name), _ARCHIVES + _UNREAD)
 
 
 _TOO_MUCH = f"it unpacks to more than {UNPACKED:,} times its own size"
-_TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB"
+_TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB: split it into several files"
+_A_PART = "it is a part of an archive: put all parts together, in their order, into one file"
 _LINK = "it is a link, which is not followed"
 _INSIDE = "an archive inside an archive is not opened: unpack the outer one first"
 

@@ -383,7 +383,8 @@ class _Reader:
             nodes = _nodes(self.tokens)
             names = {ident for node in nodes[:3] for ident, _ in node}
             other = self.lost and not names & (_OF_A_GAME | _MOVE_NAMES)
-            if other or (not any(nodes) and (trouble or self.mends < mends or not first)):  # another format; a smiley
+            inside_text = not first or self.data[: self.start].strip(_BLANKS)
+            if other or (not any(nodes) and (trouble or self.mends < mends or inside_text)):  # another format; a smiley; for (;;)
                 self.position = max(self.end, self.start + 2)
                 continue
             if not trouble and not first and not names & _OF_A_GAME:

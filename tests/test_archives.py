@@ -117,7 +117,7 @@ def test_xz_with_padding_between_streams(tmp_path: Path) -> None:
 
 
 def test_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
-    files = {"b/2.sgf": b"2", "b/10.SGF": b"10", "a.sgf": b"a", "c.mgt": b"c", "b/note.txt": b"", "b/._2.sgf": b""}
+    files = {"b/2.sgf": b"2", "b/10.SGF": b"10", "a.sgf": b"a", "c.mgt": b"c", "d.sgfs": b"d", "b/note.txt": b"", "b/._2.sgf": b""}
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
@@ -127,11 +127,12 @@ def test_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert {name.removeprefix(f"{tmp_path}/"): data for name, data in found.items()} == {
         "a.sgf": b"a",
         "c.mgt": b"c",
+        "d.sgfs": b"d",
         "b/10.SGF": b"10",
         "b/2.sgf": b"2",
         "b/more.tar.gz/x.Sgf": b"x",
     }
-    assert [Path(name).name for name in found] == ["a.sgf", "c.mgt", "10.SGF", "2.sgf", "x.Sgf"]
+    assert [Path(name).name for name in found] == ["a.sgf", "c.mgt", "d.sgfs", "10.SGF", "2.sgf", "x.Sgf"]
     assert list(members([tmp_path])) == list(members([str(tmp_path)]))
     for file in (tmp_path / "b" / "note.txt", tmp_path / "b" / "._2.sgf"):
         assert read(file)[0] == {str(file): b""}  # named itself
@@ -304,7 +305,7 @@ def test_members_that_unpack_to_too_much(tmp_path: Path, name: str) -> None:
         "exact.sgf": MEMBER_LIMIT,
         "last.sgf": 3,
     }
-    assert [(item.name, item.reason) for item in refused] == [(f"{path}/bomb.sgf", "it is longer than 16 MiB")]
+    assert [(item.name, item.reason) for item in refused] == [(f"{path}/bomb.sgf", "it is longer than 16 MiB: split it into several files")]
 
 
 def test_single_files_that_are_too_long(tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_single_files_that_are_too_long(tmp_path: Path) -> None:
     (tmp_path / "b.sgf.gz").write_bytes(gzip.compress(bytes(MEMBER_LIMIT + 1)))
     found, refused = read(tmp_path)
     assert found == {}
-    assert [item.reason for item in refused] == ["it is longer than 16 MiB"] * 2
+    assert [item.reason for item in refused] == ["it is longer than 16 MiB: split it into several files"] * 2
 
 
 def test_a_declared_size_of_zero(tmp_path: Path) -> None:
@@ -491,6 +492,26 @@ def test_kinds_that_are_not_read(tmp_path: Path) -> None:
     assert [Path(item.name).name for item in refused] == ["a.rar", "b.tar.zst", "c.tar", "d.zip"]
     assert all("no archive of a kind" in item.reason for item in refused[:3])
     assert refused[3].reason == "it is empty"
+
+
+@pytest.mark.parametrize("kind", ["a.7z", "a.zip", "a.tar.gz"])
+def test_archives_in_numbered_parts(tmp_path: Path, kind: str) -> None:
+    """As 7-Zip cuts them. In a folder nothing was said of them."""
+    whole = PACKERS[kind](GAMES)
+    parts = [tmp_path / f"{kind}.{number:03}" for number in (1, 2, 3)]
+    for number, part in enumerate(parts):
+        part.write_bytes(whole[number * len(whole) // 3 : (number + 1) * len(whole) // 3])
+    for paths in ([tmp_path], parts):
+        found, refused = read(*paths)
+        assert found.items() <= {f"{parts[0]}/{name}": data for name, data in GAMES.items()}.items()
+        assert [(item.name, item.reason) for item in refused] == [
+            (str(part), "it is a part of an archive: put all parts together, in their order, into one file") for part in parts
+        ]
+    alone = tmp_path / f"alone.{kind}.001"
+    alone.write_bytes(whole)
+    assert list(read(alone)[0].values()) == list(GAMES.values())
+    (tmp_path / "game.001").write_bytes(b"(;)")  # some number their games so
+    assert list(read(tmp_path / "game.001")[0].values()) == [b"(;)"]
 
 
 # ------------------------------------------------------------------------------------------------------------ damage

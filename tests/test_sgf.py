@@ -470,6 +470,14 @@ def test_one_malformed_game_does_not_cost_the_others() -> None:
     assert [game.kind if isinstance(game, SgfError) else shown(game) for game in games] == ["B:C3", "malformed", "W:G7"]
 
 
+def test_a_page_of_the_web_is_no_game() -> None:
+    """As a server sends it in place of a game: a loop of its script was taken for a game without moves."""
+    page = b"<!DOCTYPE html><html><script>for(;;){if(a[0])break}</script><body>404 Not Found</body></html>"
+    assert refusal(page) == "not-sgf"
+    assert refusal(page.replace(b"{if(a[0])break}", b";")) == "not-sgf"
+    assert shown(read_sgf(page + b"(;SZ[9];B[cg];W[gc])")) == "B:C3 W:G7"
+
+
 def test_very_deep_trees() -> None:
     moves = [f"(;{'BW'[i % 2]}[]" for i in range(8000)]
     data = ("(;SZ[9]" + "".join(moves) + ")" * 8001 + "(;GM[1]SZ[9];B[cg])").encode()
