@@ -15,7 +15,7 @@ with an ``SgfError`` whose ``kind`` says why, so that a batch can count:
     bad-point                 a move or a setup stone outside the board
     bad-setup                 setup stones that leave a chain without liberties, or one point set twice
     late-setup                stones put on or taken off the board after the first move
-    handicap-without-stones   ``HA`` of 2 or more, too few stones, and no convention that says where they stood
+    handicap-without-stones   ``HA`` of 2 or more (or in words), too few stones, and no convention that says where they stood
     illegal-move              an occupied point, a suicide, or a ko retaken at once
     too-long                  more than ``MAX_MOVES`` moves
     ========================  =========================================================================================
@@ -834,6 +834,10 @@ def _record(game: _Game, name: str, illegal: Illegal) -> GameRecord:
     server = _server(marks, facts)
     found = _INTEGER.match(facts.get(b"HA", b""))
     handicap = int(found[1]) if found else 0
+    words = _text(facts.get(b"HA", b""))
+    if words and not found and not stones and moves and moves[0][0] == WHITE:
+        reason = f"HA[{words}] is no number, and White begins on an empty board: nothing says where Black's stones stood"
+        raise SgfError(f"{label}: {reason}", "handicap-without-stones")
     black = list(stones.values()).count(BLACK)
     if black < handicap and handicap >= 2:
         convention: dict[int, str] = {}

@@ -765,6 +765,15 @@ def test_the_dialect_of_oro() -> None:
     assert refusal(ORO.format("HD[2]\r\n").replace(";B[cd]", "")) == "handicap-without-stones"
 
 
+@pytest.mark.parametrize("text", ["让二子", "twee", "x"])
+def test_a_handicap_in_words(text: str) -> None:
+    """It may be none, as 对子 or 分先 says; where White begins on an empty board, it was one."""
+    assert shown(fact(f"HA[{text}]")) == "B:Q16"
+    assert len(read_sgf(f"(;GM[1]HA[{text}]AB[dp][pd];W[dd])").setup) == 2
+    assert refusal(f"(;GM[1]HA[{text}];W[dd];B[pp])") == "handicap-without-stones"
+    assert shown(read_sgf("(;GM[1]HA[];W[dd];B[pp])")) == "W:D16 B:Q4"
+
+
 def test_names_of_oro_mean_something_else_behind_the_root() -> None:
     """KO marks a ko there, and LN a line; the names of the standard come first."""
     record = read_sgf("(;GM[1]KM[7.5]DT[2001]KO[0]RD[1999];B[cd]KO[1]LN[aa:bb];W[dc]HD[3]RD[2002])")
