@@ -841,7 +841,7 @@ def read_lines(path: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
     off by a power cut is left out."""
     lines: dict[tuple[str, int, str], dict[str, Any]] = {}
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_bytes().splitlines():
             try:
                 line = json.loads(text)
                 lines[line["key"], line["test_positions"], line["games"]["digest"]] = line
@@ -854,7 +854,8 @@ def write_line(path: Path, line: dict[str, Any]) -> None:
     text = json.dumps(line, ensure_ascii=False) + "\n"
     if path.exists() and not path.read_bytes().endswith(b"\n"):  # what a power cut left of one
         text = "\n" + text
-    with naming(path), open(path, "a", encoding="utf-8") as file:
+    # What is no text, of a file's name, becomes an escape of JSON.
+    with naming(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -1178,8 +1179,8 @@ def read_page(page: Path) -> str:
     """Raises AblationError for one that cannot be read or has no place for a table."""
     try:
         text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise AblationError(f"{page} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AblationError(f"{page} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not re.search(MARKED, text):
         raise AblationError(f"{page} has no place for a table: a line <!-- ablate: NAME --> and, below it, <!-- end -->")
     return text
@@ -1207,7 +1208,7 @@ def renew(page: Path, texts: dict[str, str]) -> None:
         text = "\n".join(lines).strip()
         return f"<!-- ablate: {name} -->\n\n{text}\n\n<!-- end -->"
 
-    atomic.write(page, re.sub(MARKED, replacement, read_page(page)).encode())
+    atomic.write(page, re.sub(MARKED, replacement, read_page(page)).encode(errors="backslashreplace"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -784,6 +784,28 @@ def test_a_line_that_does_not_reach_the_disk_names_its_file(tmp_path: Path, monk
         ablate.write_line(tmp_path / ablate.LINES, line("kernel3", 1, 0.40, 0.03))
 
 
+def test_a_line_is_read_as_it_was_written_and_not_at_all_where_it_was_cut(tmp_path: Path) -> None:
+    """A power cut may leave half a sign; a line of JSON may hold other ends of lines, and a file's name need not be text."""
+    path = tmp_path / ablate.LINES
+    listed = [line(name, 1, 0.4, 0.01, what=what) for name, what in (("kernel3", "3×3\u2028first\x85"), ("kernel5", "kn\udcf6del.gpk"))]
+    for one in listed:
+        ablate.write_line(path, one)
+    whole = path.read_bytes()
+    assert list(ablate.read_lines(path).values()) == listed
+    for cut in range(whole.index(b"\n")):
+        path.write_bytes(whole + whole[:cut])
+        assert list(ablate.read_lines(path).values()) == listed
+
+
+def test_games_whose_name_is_no_text_are_told_on_the_page(tmp_path: Path) -> None:
+    for name in ("kernel3", "kernel5"):
+        ablate.write_line(tmp_path / ablate.LINES, line(name, 1, 0.4, 0.01, games={"file": "kn\udcf6del.gpk", "games": 99, "digest": "d"}))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- ablate: kernel -->\n<!-- end -->\n")
+    ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
+    assert "99 games in kn\\udcf6del.gpk; " in page.read_text(encoding="utf-8")
+
+
 def test_the_table_from_lines(tmp_path: Path) -> None:
     listed = [
         line("kernel3", 2, 0.42, 0.01), line("kernel3", 1, 0.40, 0.03), line("kernel5", 1, 0.445, 0.012),
@@ -819,9 +841,10 @@ def test_the_table_from_lines(tmp_path: Path) -> None:
     again = page.read_bytes()
     ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
     assert page.read_bytes() == again
-    page.write_text("no place")
-    with pytest.raises(ablate.AblationError, match="no place for a table"):
-        ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
+    for content, said in ((b"no place", "has no place for a table"), (b"no t\xe4xt", "page.md cannot be read: .*utf-8")):
+        page.write_bytes(content)
+        with pytest.raises(ablate.AblationError, match=said):
+            ablate.report({"kernel": ablate.SETS["kernel"]}, tmp_path, page)
 
 
 def test_equal_arithmetic_stands_beside_equal_positions(tmp_path: Path) -> None:
