@@ -74,6 +74,8 @@ class Bench:
 
         state, journal = board.new_state(19), board.new_journal()
         even = [g for g in self.chosen if self.packed.setup_start[g] == self.packed.setup_start[g + 1]]
+        if not even:
+            raise GoPolicyError(f"{self.games_file} holds no game on 19x19 that begins with an empty board, and those alone are replayed")
         lists = [decode_moves(self.packed.moves[self.packed.move_start[g] : self.packed.move_start[g + 1]]) for g in even]
         arrays = [(np.array([p for _, p in moves], dtype=np.int16), np.array([c for c, _ in moves], dtype=np.int8)) for moves in lists]
 

@@ -87,6 +87,7 @@ def test_what_is_measured_and_shown(packed: Path, monkeypatch: pytest.MonkeyPatc
     ("options", "said"),
     [
         (["--games", "small.gpk"], "small.gpk holds no game of 19x19, and those alone are measured"),
+        (["--games", "handicap.gpk", "--only", "replay"], "handicap.gpk holds no game on 19x19 that begins with an empty board"),
         (["--games", "none.gpk"], "none.gpk"),
         (["--games", "games.gpk", "--only", "reading", "--archives", "none"], "there is no file or folder none"),
     ],
@@ -96,6 +97,7 @@ def test_what_cannot_be_measured(
 ) -> None:
     monkeypatch.chdir(packed.parent)
     games.pack([write(packed.parent / "small", [SMALL])], packed.with_name("small.gpk"), chosen=games.Filter(sizes=(9,)))
+    games.pack([write(packed.parent / "handicap", [replace(record(0), setup=((BLACK, 19),))])], packed.with_name("handicap.gpk"))
     monkeypatch.setattr(sys, "argv", ["bench.py", *options])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "scripts" / "bench.py"), run_name="__main__")
