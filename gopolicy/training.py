@@ -101,7 +101,7 @@ class TrainingConfig:
     batch_size: int = _option(128, "positions a step, over all processes together")
     optimizer: str = _option("muon", "Muon, AdamW, or stochastic gradient descent with Nesterov momentum", "muon", "adamw", "sgd")
     lr: float = _option(1e-2, f"highest learning rate; if not given, {INIT_LR:g} with --init")
-    momentum: float = _option(0.9, "momentum of sgd; first beta of adamw")
+    momentum: float = _option(0.9, "momentum of sgd; first beta of adamw, which under muon moves all but the kernels")
     weight_decay: float = _option(1e-2, "weight decay of convolution weights; biases and normalisation have none (sgd: try 1e-4)")
     warmup_steps: int = _option(200, "steps over which the learning rate rises from zero, at most a twentieth of the run")
     decay: str = _option("cosine", "how the learning rate falls to --final-lr by the end", "cosine", "linear", "constant", "half-every")

@@ -492,9 +492,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES))
     parser.add_argument("--train", dest="only", action="store_const", const=["training"], help="the same as --only training")
-    parser.add_argument("--games", type=Path, help="packed games to encode (default: those of data/)")
+    parser.add_argument("--games", type=Path, help="packed games for replay, encode, training and batch (default: those of data/)")
     parser.add_argument("--archives", type=Path, nargs="+", help="archives to read (default: that of data/)")
-    parser.add_argument("--weights", help="weights of the GTP engine (default: those of the package)")
+    parser.add_argument("--weights", help="weights of batch and gtp (default: `default`)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     results: dict[str, Any] = {}
