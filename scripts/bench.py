@@ -375,9 +375,9 @@ class Bench:
         records = [self.packed.record(int(g)) for g in self.chosen[:256]]
         boards = [record.position(int(rng.integers(1, len(record.moves) + 1))) for record in records]
         together = rate(lambda: len(player.top_k_batch(boards)), 4, time.perf_counter)
-        alone = rate(lambda: sum(len([player.top_k(board)]) for board in boards), 2, time.perf_counter)
-        views = rate(lambda: sum(len([player.top_k(board, symmetries=8)]) for board in boards[:32]), 2, time.perf_counter)
-        small = rate(lambda: sum(len([player.top_k(Board(9))]) for _ in boards), 2, time.perf_counter)
+        alone = rate(lambda: len([player.top_k(board) for board in boards]), 2, time.perf_counter)
+        views = rate(lambda: len([player.top_k(board, symmetries=8) for board in boards[:32]]), 2, time.perf_counter)
+        small = rate(lambda: len([player.top_k(Board(9)) for _ in boards]), 2, time.perf_counter)
         one, two = torch.randn(2, 2048, 2048).to(player.number)
 
         def multiply() -> int:
