@@ -422,12 +422,11 @@ class Dense(nn.Module):
                 f"a fully connected network of {wanted:,} {like} is not wide enough for a single unit: take more filters or layers"
             )
         widths = [inputs, *[width] * hidden, POINTS]
-        self.layers = nn.ModuleList(Full(a, b) for a, b in itertools.pairwise(widths))
-        for layer in self.layers:
-            assert isinstance(layer, Full)
+        layers = [Full(a, b) for a, b in itertools.pairwise(widths)]
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        assert isinstance(layer, Full)
-        nn.init.normal_(layer.weight, std=0.1 / width**0.5)  # as PolicyNetwork: the first loss is about ln 361
+        nn.init.normal_(layers[-1].weight, std=0.1 / width**0.5)  # as PolicyNetwork: the first loss is about ln 361
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, planes: Tensor) -> Tensor:
         x = planes.flatten(1)
