@@ -931,8 +931,15 @@ def in_words(label: str, figures: dict[str, Any]) -> str:
     return f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, cross-entropy {figures['cross_entropy']:.4f}"
 
 
+def measured(lines: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
+    """What a test found, of the lines that hold it."""
+    return [line["test"][label] for line in lines if label in line["test"]]
+
+
 def accuracy(figures: list[dict[str, Any]]) -> str:
     """top-1 with its interval by games; of several seeds the mean, and the lowest and highest."""
+    if not figures:
+        return "not measured"
     values = [100 * one["top1"] for one in figures]
     text = f"{np.mean(values):.1f}"
     halves = [100 * one["top1_interval"] for one in figures if one["top1_interval"] is not None]
@@ -953,12 +960,12 @@ class Part:
     rows: list[tuple[Configuration, list[dict[str, Any]]]]  # a configuration and its seeds
 
     def heading(self) -> str:
-        lines = [line for _, row in self.rows for line in row]
-        first = next(line for line in lines if "failed" not in line)
+        lines = [line for _, row in self.rows for line in row if "failed" not in line]
+        first = lines[0]
         budget = Budget(**self.budget)  # type: ignore[arg-type]
         set_by_all = set.intersection(*(set(one.settings()) for one, _ in self.rows))
         options = ", ".join(f"{name} {value}" for name, value in self.base.items() if name not in {"validation_positions", *set_by_all})
-        machines = sorted({line["machine"] for line in lines if "failed" not in line})
+        machines = sorted({line["machine"] for line in lines})
         tested = sorted({one["positions"] for line in lines for one in line["test"].values() if "positions" in one})
         games = f"{first['games']['games']:,} games in {first['games']['file']}"
         return f"{BUDGET}{budget}{f' ({options})' if options else ''}; {games}; {'; '.join(machines)}; {first['date']}.\n" + (
@@ -1018,19 +1025,16 @@ def table(one: Set, part: Part, equal: Part | None) -> str:
         if fine:
             seeds = str(len(fine)) + (f" (and {len(row) - len(fine)} diverged)" if len(fine) < len(row) else "")
             cells += counted * [f"{fine[0]['positions']:,}"] + [seeds]
-            for label in labels:
-                figures = [line["test"][label] for line in fine if label in line["test"]]
-                cells.append(accuracy(figures) if figures else "not measured")
-            first = [line["test"][label] for label in labels[:1] for line in fine if label in line["test"]]
+            cells += [accuracy(measured(fine, label)) for label in labels]
+            first = measured(fine, labels[0]) if labels else []
             cells += [f"{scale * np.mean([f[name] for f in first]):.{digits}f}" if first else "" for name, scale, digits in REST]
             if PAIRS in one.tests:
-                stones = [line["test"][PAIRS] for line in fine if PAIRS in line["test"]]
+                stones = measured(fine, PAIRS)
                 shares = [f"{100 * np.mean([s[name] for s in stones]):.0f}" for name in ("game", "moved", "both") if stones]
                 cells.append(", ".join(shares) or "not measured")
             if equal:
-                same = [line["test"] for other, lines_ in equal.rows if other == each for line in lines_]
-                figures = [tests[label] for label in labels[:1] for tests in same if label in tests]
-                cells.append(accuracy(figures) if figures else "not measured")
+                same = [line for other, lines_ in equal.rows if other == each for line in lines_]
+                cells.append(accuracy(measured(same, labels[0]) if labels else []))
             cells.append(f"{np.mean([line['minutes'] for line in fine]):.1f}")
         else:
             cells += counted * [""] + ["0"] + ["diverged"] * len(labels)
@@ -1053,8 +1057,7 @@ def picture(one: Set, part: Part, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     for place, label in enumerate(labels):
         for i, (_, row) in enumerate(rows):
-            figures = [line["test"][label] for line in row if label in line["test"]]
-            if figures:
+            if figures := measured(row, label):
                 mean = 100 * float(np.mean([f["top1"] for f in figures]))
                 half = 100 * float(np.mean([f["top1_interval"] or 0 for f in figures]))
                 y = i + 0.16 * (place - (len(labels) - 1) / 2)
