@@ -52,6 +52,7 @@ from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
 from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, explain, naming, quoted
+from gopolicy.games import named_path
 from gopolicy.sgf import GameRecord, write_sgf
 
 LETTERS = "AB"  # the engines
@@ -509,7 +510,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--move-time", type=float, default=120.0, metavar="SECONDS", help="for any answer, the first too (default: 120)")
     parser.add_argument("--max-moves", type=int, metavar="M", help="length limit (default: two for each point and 100: 822 on 19x19)")
     parser.add_argument("--referee", metavar="ENGINE", help="counts by final_score, or `none` (default: GNU Go by Chinese rules, if found)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the match's folder (default: one in runs/, named after the settings)")
+    parser.add_argument("--out", type=named_path, metavar="DIR", help="the match's folder (default: in runs/, named after the settings)")
     parser.add_argument("--json", action="store_true", help="prints one JSON object")
     args = parser.parse_args(arguments)
     args.max_moves = 2 * args.size**2 + 100 if args.max_moves is None else args.max_moves

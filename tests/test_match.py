@@ -473,6 +473,7 @@ def test_a_file_system_without_locks_is_no_other_match(
         ["--names", "a\udcff", "b"],
         ["--referee", "'"],
         ["--referee", ""],
+        ["--out", ""],
     ],
 )
 def test_wrong_use(hall: Hall, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
