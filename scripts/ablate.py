@@ -802,7 +802,7 @@ def machine(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} of {os.cpu_count()} threads"
 
 
-def outcome(run: Run, folder: Path, workers: Workers) -> dict[str, Any]:
+def outcome(folder: Path, workers: Workers) -> dict[str, Any]:
     """What a line tells of a finished run beside ``begun``: all that a report may want to know."""
     counters = training.load_checkpoint(folder / training.CHECKPOINT).counters
     curve = [[record["positions"], record["top1"], record["loss"]] for record in metrics.read(folder) if record["kind"] == "validation"]
@@ -906,7 +906,7 @@ def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers
             for label in missing:
                 tests[label] = test(asked, label, packed, test_positions)
                 say(f"{name}: {told(label)} {in_words(label, tests[label])}")
-            became = outcome(run, folder, workers)
+            became = outcome(folder, workers)
             earlier = next((line for (key, _, _), line in done.items() if key == run.key and begun_before), {})
             became |= {name: earlier[name] for name in became if name in earlier}  # where and when it was trained, not tested once more
             write_line(out / LINES, begun(run, about, test_positions, tests) | became)
