@@ -353,7 +353,7 @@ def read_file(path: Path) -> Set:
 
 
 class Convolutional(PolicyNetwork):
-    """A PolicyNetwork with one thing changed: planes (B, P, 19, 19) → logits (B, 361)."""
+    """A PolicyNetwork as a design changes it: planes (B, P, 19, 19) → logits (B, 361)."""
 
     def __init__(self, config: PolicyConfig, design: Design) -> None:
         super().__init__(dataclasses.replace(config, in_planes=config.in_planes + bool(design.extra_plane)))
@@ -437,7 +437,7 @@ class Dense(nn.Module):
 
 
 def widest(count: Callable[[int], int], wanted: int) -> int:
-    """The width whose count is at most ``wanted``."""
+    """The largest width whose count is at most ``wanted``; 0 where there is none."""
     low, high = 0, 1
     while count(high) <= wanted:
         high *= 2
