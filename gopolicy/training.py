@@ -902,6 +902,19 @@ def alone(out: Path, seen: tuple[int, int] | None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def telling_of_memory(config: TrainingConfig) -> Iterator[None]:
+    """Raises TrainingError where there is not the memory for a step."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        raise TrainingError(
+            f"there is not the memory for steps of {config.batch_size:,} positions: take a smaller --batch-size, or a smaller network"
+        ) from error
+
+
 def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: int) -> dict[str, Any]:
     """What a run tells of its games: the file, a digest that tells sets of games apart, the positions it trains on, a summary."""
     digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
@@ -932,7 +945,7 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
             raise OptionError(f"there is no checkpoint in {out} to go on from, and no packed games are given to start anew")
         raise OptionError("no packed games given; make some with: gopolicy pack ARCHIVE… --out games.gpk")
     games = PackedGames.open(Path(source))
-    with ExitStack() as held, Workers.start(config.device) as workers:
+    with ExitStack() as held, Workers.start(config.device) as workers, telling_of_memory(config):
         batches = Batches(
             games, "train", batch_size=config.batch_size, planes=config.planes, seed=config.seed, augment=config.augment,
             rank=workers.rank, world=workers.world, threads=config.batch_threads, pin_memory=workers.device.type == "cuda",
@@ -975,11 +988,5 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
                 config, out, batches, validation if measured else None, facts, workers,
                 checkpoint=checkpoint, initial=initial, command=command,
             )  # fmt: skip
-        except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
-            if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(words in str(error) for words in NO_MEMORY):
-                raise
-            raise TrainingError(
-                f"there is not the memory for steps of {config.batch_size:,} positions: take a smaller --batch-size, or a smaller network"
-            ) from error
         finally:
             batches.close()

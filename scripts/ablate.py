@@ -654,7 +654,7 @@ def train(run: Run, folder: Path, workers: Workers) -> int:
     try:
         facts = training.data_facts(run.games, packed, batches.positions) | {"ablation": run.configuration.settings()}
         validation = functools.partial(fixed, packed, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0)
-        with training.alone(folder, seen) if workers.first else contextlib.nullcontext():
+        with training.telling_of_memory(config), training.alone(folder, seen) if workers.first else contextlib.nullcontext():
             return training.train(config, folder, batches, validation, facts, workers, checkpoint=checkpoint, build=design.network)
     finally:
         batches.close()

@@ -249,6 +249,15 @@ def test_a_corner_without_a_move_is_told_before_training(packed_file: Path, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_too_little_memory_is_told(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(F, "cross_entropy", full)
+    assert run(packed_file, "--out", tmp_path / "out", "--file", own(tmp_path / "own.json", {"name": "wide"}), "--positions", "32") == 2
+    assert "not the memory for steps of 16 positions: take a smaller --batch-size" in capsys.readouterr().err
+
+
 def test_a_stop_before_training_is_said(packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
