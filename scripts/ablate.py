@@ -561,8 +561,12 @@ class Run:
     @property
     def key(self) -> str:
         """Tells trainings apart, seeds too: eight hexadecimal digits of all that decides the weights."""
-        deciding = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in MAY_CHANGE or name == "steps"}
-        design = {name: value for name, value in dataclasses.asdict(self.configuration.design).items() if name != "games"}
+
+        def told_of(one: TrainingConfig | Design) -> dict[str, Any]:  # a list may say 1 for 1.0
+            return {name: type(getattr(type(one), name))(value) for name, value in dataclasses.asdict(one).items()}
+
+        deciding = {name: value for name, value in told_of(self.config).items() if name not in MAY_CHANGE or name == "steps"}
+        design = {name: value for name, value in told_of(self.configuration.design).items() if name != "games"}
         # As it was when runs began to be told apart: what came later decides nothing in those that do not use it.
         design["augment"] = deciding.pop("augment")
         if self.config.teacher_uses == 1:

@@ -135,6 +135,14 @@ def test_what_is_planned(packed_file: Path) -> None:
         ablate.plan([one, ablate.Set("other", (c("a", filters=6),))], base, ablate.Budget(positions=512), 1, str(packed_file))
 
 
+def test_a_number_without_a_point_is_the_same_setting(packed_file: Path) -> None:
+    """In a JSON list 1 and 1.0 are one number: what one of them has trained is not trained again for the other."""
+    c = ablate.configuration
+    ways = ({}, {"grad_clip": 1}, {"grad_clip": 1.0}, {"fraction": 1}, {"weight_decay": 0}, {"weight_decay": 0.0})
+    one = ablate.Set("one", tuple(c(f"way{i}", filters=4, layers=2, **way) for i, way in enumerate(ways)))
+    assert [run.configuration.name for run in ablate.plan([one], {}, ablate.Budget(positions=512), 1, str(packed_file))] == ["way0", "way4"]
+
+
 @pytest.mark.parametrize("key", ["878b0566", "8d06fe10", "1572c354"])  # filters, layers, a part of the games
 def test_published_runs_are_known_whatever_options_came_later(packed_file: Path, key: str) -> None:
     published = (ROOT / "docs" / "ablations" / "runs.jsonl").read_text(encoding="utf-8").splitlines()
