@@ -172,6 +172,7 @@ class Engine:
             "gogui-interrupt": lambda _: "",  # no command takes long enough, and the lines that interrupt are comments
             "gogui-play_sequence": self.play_sequence,
             "gogui-setup": self.set_up,
+            "set_position": self.set_position,
             "gogui-setup_player": self.set_up_player,
             "gopolicy-moves": self.gogui_moves,
             "gopolicy-heat_map": self.gogui_heat_map,
@@ -346,11 +347,20 @@ class Engine:
         return ""
 
     def set_up(self, arguments: Sequence[str]) -> str:
+        self.board.set_up(self._stones(arguments))
+        return ""
+
+    def set_position(self, arguments: Sequence[str]) -> str:
+        """KataGo's: these stones, whatever stood there, and no move before them."""
+        board = self._new_board(self.board.size)
+        board.set_up(self._stones(arguments))
+        return self._begin(board)
+
+    def _stones(self, arguments: Sequence[str]) -> list[tuple[int, int]]:
         stones = list(_pairs(arguments, self.board.size))
         if any(point == PASS for _, point in stones):
             raise GtpError("syntax error")
-        self.board.set_up(stones)
-        return ""
+        return stones
 
     def set_up_player(self, arguments: Sequence[str]) -> str:
         (colour,) = _words(arguments, 1)

@@ -191,7 +191,8 @@ CLIENTS = (
     "fixed_handicap place_free_handicap set_free_handicap time_settings time_left final_score final_status_list loadsgf printsgf "
     "reg_genmove cputime kgs-time_settings kgs-genmove_cleanup kgs-rules kata-set-rules kata-get-rules kata-raw-nn gg-undo get_komi "
     "rectangular_boardsize query_boardsize heatmap analyze lz-analyze kata-analyze genmove_analyze lz-genmove_analyze "
-    "kata-genmove_analyze stop gogui-analyze_commands gogui-play_sequence gogui-setup gogui-setup_player gogui-interrupt gogui-title"
+    "kata-genmove_analyze stop set_position gogui-analyze_commands gogui-play_sequence gogui-setup gogui-setup_player gogui-interrupt "
+    "gogui-title"
 )
 REQUIRED = "protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove undo showboard"
 
@@ -232,6 +233,7 @@ NONSENSE = {
     "loadsgf": [""],
     "gg-undo": ["x", "-1", "1 2"],
     "gogui-setup": ["b", "b pass", "x A1", "b K4"],
+    "set_position": ["b", "b pass", "x A1", "b K4"],
     "kgs-genmove_cleanup": ["", "x"],
     "kata-set-rules": [""],
     "kata-raw-nn": ["8", "-1", "x"],
@@ -371,6 +373,21 @@ def test_setup():
     tell(engine, "boardsize 2")
     assert tell(engine, "gogui-setup b A1 b A2 b B1 b B2")[0].startswith("? the set-up chain")
     assert state(engine) != before
+    assert not engine.board.stones().any()
+
+
+def test_a_position_takes_the_place_of_what_was_there():
+    engine = engine_of()
+    tell(engine, "boardsize 9", "komi 5.5", "kgs-rules japanese", "play b E5", "play w pass")
+    before, rules = state(engine), engine.rules
+    assert tell(engine, "set_position b A1 b A2 w A3 w B2 w B1")[0].startswith("? the set-up chain")
+    assert state(engine) == before
+    assert tell(engine, "set_position b C3 w D4 w A1", "undo", "get_komi", "play w E5") == ["=", "? cannot undo", "= 5.5", "="]
+    stones = {(colour, point_to_gtp(point, 9)) for colour, point in engine.board.first_stones()}
+    assert stones == {(BLACK, "C3"), (WHITE, "D4"), (WHITE, "A1")}
+    assert engine.rules is rules
+    assert engine.board.moves == [(WHITE, point_from_gtp("E5", 9))]
+    assert tell(engine, "set_position") == ["="]
     assert not engine.board.stones().any()
 
 
