@@ -9,7 +9,7 @@ with the reason; the walk goes on.
     limit           what happens beyond it
     ==============  =====================================================================================
     UNPACKED        an archive that unpacks to more than this many times its size, and a GiB, is refused from there on
-    MEMBER_LIMIT    a longer file or member is refused (the largest real collections of games have 3 MiB)
+    MEMBER_LIMIT    a longer file or member is cut between games into parts, and refused where no game ends (in a ``.7z`` always)
     HEADER_LIMIT    a tar whose headers (names, attributes) are longer is refused from there on
     XZ_MEMORY       an ``.xz`` or ``.7z`` that wants more memory to be unpacked is refused
     ==============  =====================================================================================
@@ -31,7 +31,7 @@ import threading
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from gopolicy.errors import GamesError, UsageError
 
@@ -145,7 +145,7 @@ def _content(file: io.BufferedReader, label: str, inside: bool) -> Iterator[Item
     elif _PART.search(label):
         yield Refused(label, _A_PART)
     elif not _is_archive(label):
-        yield _member(label, file.read(MEMBER_LIMIT + 1))
+        yield from _parts(label, file)
     else:
         read = ", ".join(kind for kind in _ARCHIVES if not kind.startswith(".t") or kind == ".tar")
         yield Refused(label, f"it is no archive of a kind that is read ({read})" if magic else "it is empty")
@@ -179,7 +179,7 @@ def _packed(stream: _Stream, label: str, inside: bool) -> Iterator[Item]:
         return
     name = label.rpartition(".")[0]
     if _is_game(name) or not inside or "." not in name.rpartition("/")[2]:
-        yield _member(name, head + _read(stream, MEMBER_LIMIT + 1 - len(head)))
+        yield from _parts(name, stream, head)
     elif name.lower().endswith(".tar"):
         yield Refused(label, "there is no tar in it")
 
@@ -192,10 +192,23 @@ def _read(stream: _Stream, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _member(name: str, data: bytes) -> Item:
-    if len(data) > MEMBER_LIMIT:
-        return Refused(name, _TOO_LONG)
-    return Member(name, data)
+# Between two games: what the second begins with, no variation does.
+_NEXT_GAME = re.compile(rb"\)\s*(?=\(\s*;\s*(?:FF|GM|SZ|CA|AP|GN|EV|RO|PB|PW|BR|WR|DT|PC|RE|KM|HA|RU|TM|US|SO|ID)\s*\[)")
+
+
+def _parts(name: str, stream: _Stream, head: bytes = b"") -> Iterator[Item]:
+    """A file of games, of which ``head`` has been read already: one member where it is no longer than MEMBER_LIMIT, else several."""
+    label, number, data = name, 1, head
+    while len(data := data + _read(stream, MEMBER_LIMIT + 1 - len(data))) > MEMBER_LIMIT:
+        # Short parts, which several processes can read, where games are not as long as that.
+        between = _NEXT_GAME.search(data, MEMBER_LIMIT // 16) or _NEXT_GAME.search(data)
+        if not between:
+            yield Refused(label, _TOO_LONG)
+            return
+        yield Member(label, data[: between.end()])
+        data, number = data[between.end() :], number + 1
+        label = f"{name}, part {number}"
+    yield Member(label, data)
 
 
 def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
@@ -212,7 +225,8 @@ def _is_archive(name: str) -> bool:
 
 
 _TOO_MUCH = f"it unpacks to more than {UNPACKED:,} times its own size"
-_TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB: split it into several files"
+_TOO_LONG = f"it is longer than {MEMBER_LIMIT // 2**20} MiB, and where its games end is not seen: split it into several files"
+_TOO_LONG_IN_7Z = f"it is longer than {MEMBER_LIMIT // 2**20} MiB: unpack the archive first"
 _A_PART = "it is a part of an archive: put all parts together, in their order, into one file"
 _LINK = "it is a link, which is not followed"
 _INSIDE = "an archive inside an archive is not opened: unpack the outer one first"
@@ -298,7 +312,7 @@ def _tar(stream: _Metered, label: str) -> Iterator[Item]:
             elif header.isreg() and _is_game(name):
                 file = tar.extractfile(header)
                 assert file is not None  # it is a regular file
-                yield _member(name, file.read(MEMBER_LIMIT + 1))
+                yield from _parts(name, file)
             elif header.isreg() and _is_archive(name):
                 yield Refused(name, _INSIDE)
             while (rest := tar.offset - tar.fileobj.tell()) > 0:  # tarfile's own way goes on behind the end, as far as the header declares
@@ -349,15 +363,16 @@ def _zip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
             elif _is_game(name):
                 try:
                     with archive.open(info) as member:
-                        data = member.read(MEMBER_LIMIT + 1)
+                        bounded = _Bounded(cast(_Stream, member), most)
+                        yield from _parts(name, bounded)
+                        most = bounded.left
+                except GamesError:  # entries may share their data
+                    raise
                 except Exception as error:  # see _file; the other members can still be read
                     yield Refused(name, _why(error))
                     most -= min(info.file_size, MEMBER_LIMIT + 1)  # it may have been unpacked as far as that
-                else:
-                    yield _member(name, data)
-                    most -= len(data)
-                if most < 0:  # entries may share their data
-                    raise GamesError(_TOO_MUCH)
+                    if most < 0:
+                        raise GamesError(_TOO_MUCH) from None
 
 
 # ---------------------------------------------------------------------------------------------------------------- 7z
@@ -384,7 +399,7 @@ def _sevenzip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
                 if path.is_absolute() or ".." in path.parts or (os.name == "nt" and ":" in name):
                     yield Refused(f"{label}/{shown(name)}", "its name points out of the archive")
                 elif entry.uncompressed > MEMBER_LIMIT:
-                    yield Refused(f"{label}/{shown(name)}", _TOO_LONG)
+                    yield Refused(f"{label}/{shown(name)}", _TOO_LONG_IN_7Z)
                 else:
                     wanted.add(name)
         if not wanted:
@@ -459,7 +474,8 @@ def _factory(batches: queue.Queue[list[Item] | BaseException | None], label: str
         def finish(self) -> None:
             if self.output:
                 data = bytes(self.output.data)
-                self.batch.append(_member(self.output.name, data))
+                whole = len(data) <= MEMBER_LIMIT
+                self.batch.append(Member(self.output.name, data) if whole else Refused(self.output.name, _TOO_LONG_IN_7Z))
                 self.bytes += len(data)
                 if self.bytes > _CHUNK or len(self.batch) >= 256:
                     self.send()

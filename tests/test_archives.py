@@ -23,6 +23,7 @@ import pytest
 from gopolicy import archives
 from gopolicy.archives import MEMBER_LIMIT, Member, Refused, members
 from gopolicy.errors import GamesError, UsageError
+from gopolicy.sgf import read_collection
 
 GAMES = {
     f"games/{year}/g{number}.sgf": b"(;GM[1];B[%c%c])" % (97 + number, 97 + number) * (number + 1)
@@ -305,7 +306,9 @@ def test_members_that_unpack_to_too_much(tmp_path: Path, name: str) -> None:
         "exact.sgf": MEMBER_LIMIT,
         "last.sgf": 3,
     }
-    assert [(item.name, item.reason) for item in refused] == [(f"{path}/bomb.sgf", "it is longer than 16 MiB: split it into several files")]
+    advice = "unpack the archive first" if name == "a.7z" else "split it into several files"
+    ((label, reason),) = refused
+    assert (label, reason.startswith("it is longer than 16 MiB"), reason.endswith(f": {advice}")) == (f"{path}/bomb.sgf", True, True)
 
 
 def test_single_files_that_are_too_long(tmp_path: Path) -> None:
@@ -313,7 +316,41 @@ def test_single_files_that_are_too_long(tmp_path: Path) -> None:
     (tmp_path / "b.sgf.gz").write_bytes(gzip.compress(bytes(MEMBER_LIMIT + 1)))
     found, refused = read(tmp_path)
     assert found == {}
-    assert [item.reason for item in refused] == ["it is longer than 16 MiB: split it into several files"] * 2
+    sentence = "it is longer than 16 MiB, and where its games end is not seen: split it into several files"
+    assert [item.reason for item in refused] == [sentence] * 2
+
+
+@pytest.mark.parametrize("name", ["a.sgf", "a.sgfs", "a.sgf.gz", "a.tar.xz", "a.zip"])
+def test_a_long_file_of_games_is_cut_between_them(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at a variation, and not in a comment of which it is a part."""
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1000)
+    games = [
+        f"(;FF[4]SZ[19]PB[{number}]C[(;FF[4\\]SZ[9\\])];B[pd](;W[dp];B[qq])(;W[dd]){' ' * (number % 7)})".encode() for number in range(40)
+    ]
+    data = b"\n".join(games) + b"\n"
+    path = tmp_path / name
+    packers = {"a.sgf": bytes, "a.sgfs": bytes, "a.sgf.gz": gzip.compress}
+    path.write_bytes(packers[name](data) if name in packers else PACKERS[name]({"many.sgf": data, "one.sgf": b"(;)"}))
+    items = list(members([path]))
+    assert all(isinstance(item, Member) and len(item.data) <= 1000 for item in items)
+    first = {"a.sgf.gz": f"{tmp_path}/a.sgf"}.get(name, str(path) if name in packers else f"{path}/many.sgf")
+    parts = [item for item in items if item.name.startswith(first)]
+    assert [part.name for part in parts] == [first, *(f"{first}, part {number}" for number in range(2, len(parts) + 1))]
+    assert b"".join(part.data for part in parts) == data
+    records = [record for part in parts for record in read_collection(part.data, name=part.name)]
+    assert [record.players[0] for record in records] == [str(number) for number in range(40)]
+    if name not in packers:
+        assert [item.name for item in items if item not in parts] == [f"{path}/one.sgf"]
+
+
+def test_what_cannot_be_cut_is_refused_from_there_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1000)
+    game = b"(;FF[4];B[aa])"
+    path = tmp_path / "a.sgf"
+    path.write_bytes(game * 3 + b"(;FF[4]C[" + bytes(2000) + b"])" + game)
+    found, refused = read(path)
+    assert list(found.values()) == [game] * 3
+    assert [item.name for item in refused] == [f"{path}, part 4"]
 
 
 def test_a_declared_size_of_zero(tmp_path: Path) -> None:
