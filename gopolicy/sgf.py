@@ -213,11 +213,7 @@ def _games(data: bytes, is_text: bool = False) -> Iterator[_Game]:
     empty = True
     for part in [data] if is_text else _encoded_parts(data):
         part = _ORO_START.sub(b"(;", part)
-        plain = _plain_game(part)
-        if plain:
-            empty = False
-            yield plain
-        for game in _Reader(part, _next_start(part, 0, plain.end) if plain else 0).games():
+        for game in _Reader(part).games():
             empty = False
             yield game
     if empty:
@@ -233,18 +229,18 @@ _MOVE_NAMES = frozenset((b"B", b"W"))
 _NOT_PLAIN = _MOVE_NAMES | {b"SZ", b"LN", b"", b"?"}
 
 
-def _plain_game(data: bytes) -> _Game | None:
-    """The first game of a file whose moves are nothing but moves, as servers write them; None for all others.
+def _plain_game(data: bytes, start: int) -> _Game | None:
+    """The game of a file that begins at ``start``, if its moves are nothing but moves, as servers write them; None for all others.
 
     sgfmill's tokeniser reads the head; the moves are looked up in a table, ten times faster than as tokens. Whatever is
-    not surely plain is left to ``_next_game``, and both give the same record.
+    not surely plain is left to ``_Reader``, and both give the same record.
     """
-    found = _FIRST_MOVE.search(data)
+    found = _FIRST_MOVE.search(data, start)
     if found is None:
         return None
-    head = data[: found.start()].strip(_BLANKS)
+    head = data[start : found.start()].strip(_BLANKS)
     end = data.find(b")", found.start())
-    if end < 0 or head[:1] != b"(":
+    if end < 0 or not _START.match(head):
         return None
     tokens, consumed = tokenise(head)
     if consumed != len(head) or ("D", b")") in tokens:  # the move stood inside a value, or there is junk
@@ -257,11 +253,13 @@ def _plain_game(data: bytes) -> _Game | None:
                 size = int(values[0][:3])
             elif ident in _NOT_PLAIN or not values or b"[" in values[0]:
                 return None
-    if not MIN_SIZE <= size <= MAX_SIZE:
+    if not MIN_SIZE <= size <= MAX_SIZE or (start and _OF_A_GAME.isdisjoint(ident for node in nodes[:3] for ident, _ in node)):
         return None
     tail = data[found.start() : end]
+    if len(_START.findall(tail)) < tail.count(b"("):  # one stands where no variation begins
+        return None
     depth = tokens.count(("D", b"(")) + tail.count(b"(")
-    if not _ends_well(data, end, depth) or (depth > 1 and not _is_branched(data, 0, depth)):
+    if not _ends_well(data, end, depth) or (depth > 1 and not _is_branched(data, start, depth)):
         return None
     tail = tail.translate(None, _BLANKS + b"(")
     if b"BL[" in tail or b"WL[" in tail or b"TB[" in tail or b"TW[" in tail:
@@ -358,9 +356,9 @@ _JUNK_REASON = "there is text outside the brackets"
 class _Reader:
     """Reads the games of one file, mending on the way what can be read in one way only."""
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
+    def __init__(self, data: bytes) -> None:
         self.data = data
-        self.position = position  # where to go on; -1: nowhere
+        self.position = 0  # where to go on; -1: nowhere
         self.start = 0  # of the game
         self.lost = False  # whether its "(;" was missing
         self.end = 0  # of its main line
@@ -370,8 +368,15 @@ class _Reader:
         self._root: tuple[bytes, int, re.Match[bytes] | None] = (b"", 0, None)  # of ``_root_after``: in which data, from where
 
     def games(self) -> Iterator[_Game]:
-        first = self.position == 0
-        while self.position >= 0 and self._find():
+        first = True
+        while self.position >= 0:
+            if plain := _plain_game(self.data, self.position):
+                yield plain
+                self.position = _next_start(self.data, self.position, plain.end)
+                first = False
+                continue
+            if not self._find():
+                return
             if _LOST_PROPERTY.search(self.data, self.position, self.start):
                 yield _Game([], fault=_Fault("malformed", "the game begins in the middle: its root is missing"))
                 root = self._root_after(self.start)

@@ -885,10 +885,12 @@ def test_who_plays_after_handicap_stones_is_kept(to_play: int) -> None:
 
 
 @pytest.mark.parametrize("record", RANDOM_GAMES)
-def test_plain_and_full_reading_agree(record: GameRecord) -> None:
+def test_plain_and_full_reading_agree(record: GameRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_sgf(record).encode()
-    plain = sgf._plain_game(data)
-    full = next(sgf._Reader(data).games())
+    plain = sgf._plain_game(data, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sgf, "_plain_game", lambda data, start: None)
+        full = next(sgf._games(data))
     assert sgf._record(full, "", "refuse") == record
     if record.moves and "[" not in record.players[0]:
         assert plain is not None
@@ -896,6 +898,28 @@ def test_plain_and_full_reading_agree(record: GameRecord) -> None:
     # What the plain reading leaves to the other one, and what both must skip.
     marked = data.replace(b"];", b"]C[a\\]b (;B[aa\\])];", 1).replace(b";W[", b";WL[30.5]W[")
     assert sgf._record(next(sgf._games(marked)), "", "refuse") == record
+
+
+def test_plain_and_full_reading_of_many_games_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a byte between or in them is another one than it was."""
+    rng = random.Random(1)
+    files = [write_sgf(record).encode() for record in RANDOM_GAMES if record.moves]
+    collections = [b"\n".join(files)]
+    for _ in range(300):
+        data = bytearray(b"".join(rng.sample(files, 3)))
+        for _ in range(rng.randint(1, 3)):
+            del data[rng.randrange(len(data))]
+            data.insert(rng.randrange(len(data)), rng.choice(b"();[]BWabF\\ "))
+        collections.append(bytes(data))
+    collections += [b"((;GM[1];B[aa])(;GM[1];B[bb])", b"(;GM[1];B[a(b])(;GM[1];B[a(b])", b"(;GM[1];B[aa])(;B[bb])(;GM[1];B[cc])"]
+
+    def told(data: bytes) -> list[object]:
+        return [game if isinstance(game, GameRecord) else "refused" for game in sgf.read_collection(data, name="x")]
+
+    plain = list(map(told, collections))
+    monkeypatch.setattr(sgf, "_plain_game", lambda data, start: None)
+    assert plain == list(map(told, collections))
+    assert [len(games) for games in (plain[0], *plain[-3:])] == [len(files), 2, 2, 3]
 
 
 @pytest.mark.parametrize("record", [record for record in RANDOM_GAMES if record.size >= 5][::3])
