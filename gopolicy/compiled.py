@@ -89,19 +89,22 @@ def compiled(
         # Settings are read when a function is decorated; nobody else's functions are touched. Compiling makes millions of small
         # objects and few cycles: looking for those is a tenth of the time.
         config: Any = numba.config
-        before, collecting = config.CACHE_DIR, gc.isenabled()
-        config.CACHE_DIR = CACHE_FOLDER or before
+        before, collecting = (config.CACHE_DIR, config.DISABLE_JIT), gc.isenabled()
+        config.CACHE_DIR, config.DISABLE_JIT = CACHE_FOLDER or config.CACHE_DIR, False
         gc.disable()
         try:
             try:
                 kernel: Any = numba.njit(signature, cache=CACHE_FOLDER is not None, **options)(function)
-            except (OSError, UnicodeError):  # the disk is full, or there is a quota; a name that the system's encoding lacks
+            except Exception as error:  # a damaged file can raise anything
                 if CACHE_FOLDER is None:
                     raise
-                CACHE_FOLDER = None
+                if isinstance(error, (OSError, UnicodeError)):  # the disk is full, or there is a quota; a name that the encoding lacks
+                    CACHE_FOLDER = None
+                else:  # numba does not write its files out: a power cut leaves some of them empty
+                    shutil.rmtree(CACHE_FOLDER, ignore_errors=True)
                 kernel = numba.njit(signature, **options)(function)
         finally:
-            config.CACHE_DIR = before
+            config.CACHE_DIR, config.DISABLE_JIT = before
             if collecting:
                 gc.enable()
         if CACHE_FOLDER is None:

@@ -83,6 +83,25 @@ def test_where_the_systems_encoding_lacks_the_letters_of_the_folder(folder: Path
     assert done.stdout == "86 [20, 21, 22, 23] 4\n"
 
 
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("left", [0, 40])
+def test_files_that_a_power_cut_left_half_written(folder: Path, kind: str, left: int) -> None:
+    """numba's own answer is to fail at every start from then on."""
+    run(folder, folder / "cache")
+    (path,) = (folder / "cache").rglob(f"kernels.fill_and_sum-*.{kind}")
+    path.write_bytes(path.read_bytes()[:left])
+    done = run(folder, folder / "cache")
+    assert done.stdout == "86 [20, 21, 22, 23] 4\n"
+    assert "once after an installation" in done.stderr
+    run(folder, folder / "cache")
+    assert run(folder, folder / "cache").stderr == "", "the cache is whole again"
+
+
+def test_kernels_are_compiled_where_others_are_not(folder: Path) -> None:
+    """A setting of whoever looks for faults in kernels of his own."""
+    assert run(folder, folder / "cache", NUMBA_DISABLE_JIT="1").stdout == "86 [20, 21, 22, 23] 4\n"
+
+
 def test_an_account_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """``expanduser`` leaves "~" as it is then, which would be a folder of that name in the one at hand."""
     monkeypatch.chdir(tmp_path)
