@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,14 +39,28 @@ def write(path: Path, *data: bytes | memoryview) -> None:
                 file.writelines(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, os.path.realpath(path))
+            _replace(part, os.path.realpath(path))
             if os.name == "posix":  # the new name too must reach the disk
-                folder = os.open(part.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+                with contextlib.suppress(OSError):  # network drives do not offer that, and the file is there
+                    folder = os.open(part.parent, os.O_RDONLY)
+                    try:
+                        os.fsync(folder)
+                    finally:
+                        os.close(folder)
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # the file's name, not that of the one beside it
+
+
+def _replace(part: Path, place: str) -> None:
+    """``os.replace``, tried for some seconds where Windows refuses it: somebody reads the old file, or looks for viruses in the new one."""
+    for wait in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
+        try:
+            os.replace(part, place)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in (5, 32):  # access denied, sharing violation; there is none elsewhere
+                raise
+        time.sleep(wait)
+    os.replace(part, place)

@@ -103,3 +103,45 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
         atomic.write(tmp_path / "pipe", b"new")
     assert (tmp_path / "pipe").is_fifo()
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+@pytest.mark.skipif(os.name != "posix", reason="folders are written out on POSIX alone")
+def test_folders_that_cannot_be_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Network drives and folders that virtual machines share refuse it, some with another number than others."""
+    fsync = os.fsync
+
+    def refuse(file: int) -> None:
+        if os.path.samestat(os.fstat(file), os.stat(tmp_path)):
+            raise OSError(number, os.strerror(number))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    atomic.write(tmp_path / "a", b"words")
+    assert (tmp_path / "a").read_bytes() == b"words"
+
+
+@pytest.mark.parametrize("number", [5, 32])
+def test_a_file_that_somebody_reads_on_windows_is_replaced_when_he_has_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refusals, replace = [0] * 3, os.replace
+
+    def refuse(source: Path, target: str) -> None:
+        if refusals:
+            refusals.pop()
+            error = PermissionError(errno.EACCES, "Access is denied", source, number, target)
+            error.winerror = number  # type: ignore[attr-defined, unused-ignore]
+            raise error
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(atomic.time, "sleep", lambda seconds: None)
+    atomic.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    refusals[:] = [0] * 1000
+    with pytest.raises(PermissionError, match="Access is denied") as caught:
+        atomic.write(tmp_path / "a", b"newer")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert len(refusals) > 900, "not for ever"
+    assert os.listdir(tmp_path) == ["a"]
