@@ -111,7 +111,8 @@ def load(weights: str | os.PathLike[str]) -> tuple[PolicyNetwork, dict[str, Any]
             if text is None:
                 raise WeightsError(f"{path}: holds no description of a gopolicy network; was it written by another program?")
             description, config = _read_description(path, text)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            # Copies: tensors of the file's own memory would change with it, and keep Windows from replacing it.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot be read as weights; it is cut off, or no .safetensors file ({error})") from error
     with torch.device("meta"):  # shapes only: a damaged description must not take all memory

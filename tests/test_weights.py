@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import random
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -238,3 +240,11 @@ def test_the_package_has_its_networks():
         assert 0.4 < description["measured"]["top1"] < 0.7
         assert description["measured"]["split"] == "test"
     assert sizes["playouts"] < sizes["fast"] < sizes["default"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells what it has mapped")
+def test_a_file_that_was_read_may_be_replaced(saved):
+    """Windows replaces no file that is part of a process's memory, and where one is overwritten in its place, the memory changes."""
+    network, _ = weights.load(saved)
+    assert str(saved) not in Path("/proc/self/maps").read_text()
+    del network
