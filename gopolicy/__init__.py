@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
@@ -57,6 +58,11 @@ __version__ = "0.20.0"  # as in pyproject.toml; what is installed may be of anot
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ["OMP_WAIT_POLICY"] = "passive"
+
+# A notebook tells all programs that it starts to draw its own way (``!gopolicy train …``); matplotlib cannot be imported where that is lacking.
+_kind, _, _module = os.environ.get("MPLBACKEND", "").partition("://")
+if _kind == "module" and not ((_package := _module.partition(".")[0]) and find_spec(_package)):
+    del os.environ["MPLBACKEND"]
 
 _HOMES = {
     "Board": "board",

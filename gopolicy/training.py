@@ -17,8 +17,8 @@ The same options, seed and number of threads give the same run, on a CPU to the 
 batches follow from (seed, step), and a checkpoint holds everything else. One exception: when only a time is given
 (``--max-minutes`` without ``--steps``) the learning rate follows the clock. Time counts from the first step, without the breaks.
 
-Ctrl-C (or SIGTERM) ends after the step in hand, saves, and exits with 128 + the signal's number; a second one ends at once,
-and what the last checkpoint holds is kept.
+Ctrl-C (or SIGTERM, or a terminal that is closed) ends after the step in hand, saves, and exits with 128 + the signal's number; a
+second one ends at once, and what the last checkpoint holds is kept. Under ``nohup`` it goes on without its terminal.
 
 Under ``torchrun`` every process takes its part of the one global batch; gradients are averaged, the first process alone measures
 and writes. Batch normalisation looks at the whole global batch on GPUs; on CPUs, where torch cannot do that, each process
@@ -352,8 +352,9 @@ def to_device(planes: Tensor, targets: Tensor, device: torch.device, number: tor
     """Planes travel as bytes, without waiting, and become ``number``s, channels last, where they are used."""
     if device.type == "cuda":
         planes, targets = planes.pin_memory(), targets.pin_memory()
-    planes = planes.to(device, non_blocking=True)
-    return planes.to(number, memory_format=torch.channels_last), targets.to(device, non_blocking=True)
+    no_wait = device.type == "cuda"  # Apple's GPUs would read memory that is gone by then (pytorch issue 189690)
+    planes = planes.to(device, non_blocking=no_wait)
+    return planes.to(number, memory_format=torch.channels_last), targets.to(device, non_blocking=no_wait)
 
 
 @torch.inference_mode()
@@ -421,7 +422,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             told = json.loads((file.metadata() or {})["gopolicy-run"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            # Copies: the run will replace the file, which Windows refuses while tensors are of its memory.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
         if told["format"] != CHECKPOINT_FORMAT:
             raise TrainingError(f"{path}: checkpoint format {told['format']}, this version reads {CHECKPOINT_FORMAT}{other}")
         counters = Counters(**told["counters"])
@@ -470,14 +472,15 @@ def _check_compiler(device: torch.device) -> None:
 
 
 class _Signals:
-    """Remembers Ctrl-C and SIGTERM until the step is done; a second one acts as if this were not here."""
+    """Remembers Ctrl-C, SIGTERM, and that the terminal was closed, until the step is done; a second one acts as if this were not here."""
 
     def __init__(self) -> None:
         self.received = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        closed = [] if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # nohup ignores it
+        for number in (signal.SIGINT, signal.SIGTERM, *closed):
             try:
                 self._before[number] = signal.signal(number, self._receive)
             except ValueError:  # not the main thread: whoever owns that one decides
@@ -493,8 +496,9 @@ class _Signals:
         self.__exit__()
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def say(text: str, end: str = "\n") -> None:
+    with suppress(OSError):  # the terminal was closed, or what read it has ended: no reason to stop
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 def train(
@@ -600,7 +604,7 @@ def train(
     def draw() -> None:
         try:
             metrics.draw(out)
-        except (OSError, ImportError, GoPolicyError) as error:  # a full disk, no matplotlib, damaged metrics: no reason to stop
+        except Exception as error:  # a full disk, no matplotlib or one set up badly, damaged metrics: no reason to stop
             line.end(f"the curves could not be drawn: {getattr(error, 'strerror', None) or error}")
 
     say_first = say if workers.first else (lambda text: None)
@@ -737,8 +741,7 @@ class _Line:
         if self._terminal:
             while len(text) >= shutil.get_terminal_size().columns and "  " in text:  # what goes over two lines cannot be written over
                 text = text.rpartition("  ")[0]
-            sys.stderr.write("\r" + text.ljust(self._length))
-            sys.stderr.flush()
+            say("\r" + text.ljust(self._length), end="")
             self._length = len(text)
         elif time.monotonic() - self._shown >= 30:
             say(text)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from gopolicy import batches, games, metrics, policy, symmetry, training, weights
 from gopolicy.board import Board
@@ -1049,6 +1050,64 @@ def test_without_what_draws_a_run_goes_on(tmp_path, pictures, monkeypatch, capsy
     assert train(run, **SMALL, steps=6) == 0
     assert "the curves could not be drawn: " in capsys.readouterr().err
     assert training.load_checkpoint(run / training.CHECKPOINT).counters.step == 6
+
+
+@pytest.mark.parametrize("backend", ["module://no_such_package.backend_inline", "no such backend"])
+def test_a_notebook_has_its_own_way_to_draw(tmp_path, backend):
+    """It tells it to all programs that it starts, also to those whose environment lacks it; a name that is none stops nothing."""
+    done = subprocess.run(
+        command(tmp_path / "run", "--steps=10"), cwd=ROOT, env=os.environ | {"MPLBACKEND": backend}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "run" / "curves.png").exists()
+    assert drawn == ("the curves could not be drawn: " not in done.stderr) == backend.startswith("module://")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals as on POSIX")
+def test_when_the_terminal_goes_the_run_goes_on(tmp_path):
+    """As of a run in the background whose terminal is closed, and of one whose output a program read that has ended."""
+    read, written = os.pipe()
+    os.close(read)
+    with subprocess.Popen(command(tmp_path / "run", "--steps=12"), cwd=ROOT, stderr=written) as process:
+        os.close(written)
+        assert process.wait() == 0
+    assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 12
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_is_closed_ends_the_run_unless_that_is_ignored(tmp_path, ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        ended = train(tmp_path / "run", events={3: lambda: os.kill(os.getpid(), signal.SIGHUP)}, **SMALL, steps=10)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert ended == (0 if ignored else 128 + signal.SIGHUP)
+    assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == (10 if ignored else 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells what it has mapped")
+def test_a_checkpoint_that_was_read_may_be_replaced(tmp_path):
+    """As every run does that is resumed; Windows replaces no file that is part of a process's memory."""
+    train(tmp_path / "run", **SMALL, steps=1)
+    checkpoint = training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)
+    assert checkpoint.tensors
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_only_a_gpu_of_nvidia_is_not_waited_for():
+    """A copy to Apple's that is not waited for reads the planes when they are gone (pytorch issue 189690)."""
+    waits = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), options=None):
+            if function is torch.Tensor.to:
+                waits.append((options or {}).get("non_blocking", False))
+            return function(*arguments, **(options or {}))
+
+    with Watch():
+        training.to_device(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1), torch.device("meta"), torch.float32)
+    assert waits == [False] * 3
 
 
 def test_measuring_against_a_count_by_hand():
