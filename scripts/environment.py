@@ -28,8 +28,13 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"  # packages of on
 READY = VENV / "gopolicy-ready"  # written last: there is no such file in an environment that is not finished
 INTERRUPTED = 130  # as shells have it; programs differ: mypy ends with 2
 
-# Settings of the surroundings that would lead Python or pip out of the environment. Others, as of proxies and mirrors, stay.
-ASTRAY = ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
+# Settings of the surroundings that would lead Python or pip out of the environment, or that its pins contradict: NVIDIA's containers
+# constrain torch to their own. Others, as of proxies and mirrors, stay.
+ASTRAY = (
+    "PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV",
+    "PIP_PYTHON", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_REQUIRE_HASHES", "PIP_DRY_RUN",
+)  # fmt: skip
+NO_PACKAGE = "No matching distribution found for "  # as pip says it
 # What pip says in its many words when the index cannot be reached.
 NO_NETWORK = ("NewConnectionError", "ConnectTimeout", "NameResolution", "ProxyError", "Read timed out", "SSLError")
 
@@ -201,6 +206,13 @@ def install(pip: Sequence[str], *what: str) -> None:
                 f"of a proxy or a mirror (HTTPS_PROXY, PIP_INDEX_URL), and run the same command again.\npip said: {unreached[:300]}"
             )
         text = "\n".join(line for line in said[-12:] if line)
+        _, _, lacking = next((line for line in said if NO_PACKAGE in line), "").partition(NO_PACKAGE)
+        if lacking:
+            raise SetUpError(
+                f"{text}\n\npip has no {lacking.strip()} for Python {VERSION} on this machine; its last lines stand above. A new "
+                "Python may be too new for it: take an older Python, from 3.11 on. There is no torch for a Python of 32 bits, "
+                "for Apple's computers with processors of Intel, or for Alpine Linux."
+            )
         raise SetUpError(f"{text}\n\npip could not install what the project needs: its last lines stand above.")
 
 

@@ -297,6 +297,27 @@ def test_what_pip_said_is_passed_on(tmp_path: Path) -> None:
     assert "network" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_REQUIRE_HASHES", "PIP_DRY_RUN", "PIP_PYTHON"])
+def test_settings_of_pip_that_the_pins_contradict(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """NVIDIA's containers set the first."""
+    monkeypatch.setenv(name, "1")
+    assert name not in environment.surroundings()
+
+
+def test_a_python_that_a_package_is_not_there_for_is_told(tmp_path: Path) -> None:
+    # What pip 23 says, shortened.
+    pip = installer(
+        tmp_path,
+        "ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: 2.2.0, 2.2.1, 2.2.2)",
+        "ERROR: No matching distribution found for torch==2.13.0",
+        status=1,
+    )
+    with pytest.raises(environment.SetUpError, match=r"from versions: 2\.2\.0") as caught:
+        environment.install(pip, "torch")
+    assert f"pip has no torch==2.13.0 for Python {environment.VERSION} on this machine" in str(caught.value)
+    assert "an older Python" in str(caught.value)
+
+
 def test_progress_of_pip(
     house: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
