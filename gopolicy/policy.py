@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, SupportsIndex
@@ -170,12 +171,17 @@ def _best(probs: npt.NDArray[np.float32], k: int) -> list[Candidate]:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """``auto``: a GPU where there is one, else the CPU. Raises DeviceError for what this machine does not have."""
+    """``auto``: a GPU where there is one that torch can use, else the CPU. Raises DeviceError for what this machine does not have."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            try:
+                return choose_device("cuda")
+            except DeviceError as error:
+                warnings.warn(f"{str(error).rpartition(':')[0]}: the CPU is used", stacklevel=2)
+        return torch.device("cpu")
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen).cpu()  # "meta" holds nothing that could be asked for
+        torch.ones(1, device=chosen).cpu()  # "meta" holds nothing that could be asked for, a GPU may be too old for this torch
     except (RuntimeError, AssertionError, TypeError) as error:
         why = str(error).splitlines()[0].partition(", ")[0]  # torch goes on with a list of all it was ever built for
         if why.startswith("Expected one of"):

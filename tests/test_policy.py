@@ -209,11 +209,26 @@ def test_planes_of_another_shape_are_refused(player: Policy, shape: tuple[int, .
 
 
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.zeros(1))  # as if it were there
     for there, device in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert policy.choose_device("auto").type == device
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert policy.quickest() == "auto", "integers are for CPUs alone"
+
+
+def test_a_gpu_that_torch_cannot_use_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is too old for this torch, or too full, is there all the same."""
+
+    def fails(*_: object, **__: object) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device\nSearch for …")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", fails)
+    with pytest.warns(UserWarning, match=r"^device 'cuda' .* \(CUDA error: no kernel image [^\n]* the device\): the CPU is used$"):
+        assert policy.choose_device("auto").type == "cpu"
+    with pytest.raises(DeviceError, match="no kernel image"):
+        policy.choose_device("cuda")
 
 
 def test_threads_are_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
