@@ -67,7 +67,8 @@ CHECKPOINT, WEIGHTS, LOCK = "checkpoint.safetensors", "weights.safetensors", ".l
 CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 1024  # that tell the running statistics of --init weights which have none: at most, one batch
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
-NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory")  # what torch says where it raises no OutOfMemoryError
+NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+# What torch says where it raises no OutOfMemoryError: of main memory, on Apple's GPUs, in libraries for CUDA, by CUDA itself
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
 SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
@@ -560,10 +561,10 @@ def train(
 
     @contextmanager
     def telling_what_is_kept() -> Iterator[None]:
-        """Of a run that a full disk ends."""
+        """Of a run that a full disk ends, or a GPU that is lost."""
         try:
             yield
-        except OSError:
+        except (OSError, torch.AcceleratorError):
             if workers.first and kept is not None:
                 line.end(f"ended at step {counters.step:,}; kept is the run up to step {kept:,}, its last checkpoint")
                 if command:
@@ -907,11 +908,13 @@ def alone(out: Path, seen: tuple[int, int] | None) -> Iterator[None]:
 
 @contextmanager
 def telling_of_memory(config: TrainingConfig) -> Iterator[None]:
-    """Raises TrainingError where there is not the memory for a step."""
+    """Raises TrainingError where there is not the memory for a step, or where the device fails."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(words in str(error) for words in NO_MEMORY):
+            if isinstance(error, torch.AcceleratorError):
+                raise TrainingError(f"the device failed: {str(error).splitlines()[0]}") from error
             raise
         raise TrainingError(
             f"there is not the memory for steps of {config.batch_size:,} positions: take a smaller --batch-size, or a smaller network"

@@ -694,7 +694,10 @@ def test_one_process_trains_in_a_folder(tmp_path):
 def test_too_little_memory_is_told(tmp_path, monkeypatch):
     pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
     said = ["[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to …"]
-    for number, error in enumerate([RuntimeError(*said), torch.OutOfMemoryError("CUDA out of memory."), MemoryError()]):
+    errors = [RuntimeError(*said), torch.OutOfMemoryError("CUDA out of memory."), MemoryError()]
+    errors.append(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    errors.append(torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be …"))
+    for number, error in enumerate(errors):
 
         def full(*_: object, error: Exception = error, **__: object) -> None:
             raise error
@@ -703,6 +706,28 @@ def test_too_little_memory_is_told(tmp_path, monkeypatch):
         options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--steps=1"]
         with pytest.raises(TrainingError, match=r"not the memory for steps of 16 positions: take a smaller --batch-size"):
             run_command(str(tmp_path / "games.gpk"), "--out", str(tmp_path / f"run{number}"), *options)
+
+
+def test_a_gpu_that_is_lost_says_what_is_kept(tmp_path, monkeypatch, capsys):
+    pack_random_games(tmp_path / "sgf", tmp_path / "games.gpk", 1)
+    run, calls = tmp_path / "run", []
+    cross_entropy = training.F.cross_entropy
+
+    def lost(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 5:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be …")
+        return cross_entropy(*arguments, **options)
+
+    monkeypatch.setattr(training.F, "cross_entropy", lost)
+    options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--save-every=0"]
+    with pytest.raises(TrainingError, match=r"^the device cpu failed: CUDA error: unspecified launch failure$"):
+        run_command(str(tmp_path / "games.gpk"), "--out", str(run), *options, "--steps=10")
+    said = capsys.readouterr().err
+    assert "kept is the run up to step 5" in said
+    assert f"to go on: gopolicy train --out {run} --resume" in said
+    monkeypatch.undo()
+    assert run_command("--out", str(run), "--resume") == 0
 
 
 def test_the_same_weights_by_another_path(tmp_path, monkeypatch):
