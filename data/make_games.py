@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import os
 import signal
 import sys
 import tarfile
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gopolicy import atomic
 from gopolicy.client import Engine, find_gnugo, gnugo
 from gopolicy.coords import point_from_gtp, point_to_sgf
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import GoPolicyError, cores
 from gopolicy.process import checked
 
 SIZE = 19
@@ -71,7 +70,7 @@ def main() -> int:
     parser.add_argument("--games", type=checked(int, lambda n: n >= 1, "1 or more"), default=200)
     parser.add_argument("--level", type=checked(int, lambda n: 1 <= n <= 10, "1 to 10"), default=1, help="GNU Go's level, 1 to 10")
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--jobs", type=checked(int, lambda n: n >= 1, "1 or more"), default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=checked(int, lambda n: n >= 1, "1 or more"), default=cores())
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gnugo-selfplay.tar.gz"))
     parser.add_argument("--gnugo", default="gnugo", metavar="PROGRAM", help="GNU Go (Debian: apt-get install gnugo)")
     args = parser.parse_args()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
+CGROUPS = Path("/sys/fs/cgroup")  # where a container's limits stand
 
 
 class GoPolicyError(ValueError):
@@ -36,6 +37,22 @@ def whole_number(value: Any, what: str, least: int, most: int | None = None) -> 
     if number is None or number < least or (most is not None and number > most):
         raise UsageError(f"{what} is {value!r}, expected a whole number, {least} " + ("or more" if most is None else f"to {most}"))
     return number
+
+
+def quota() -> int | None:
+    """How many CPUs' time a container's limit comes to, rounded down, at least 1; None where there is no limit."""
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # cgroups of version 2, and of 1
+        with contextlib.suppress(OSError, ValueError):  # no such file; "max"
+            limit, period = map(int, " ".join((CGROUPS / name).read_text() for name in names).split())
+            if limit > 0:
+                return max(1, limit // period)
+    return None
+
+
+def cores() -> int:
+    """How many CPUs this process may keep busy: containers and batch systems grant fewer than the machine has."""
+    bound = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(bound, quota() or bound)
 
 
 def flag(name: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from gopolicy import batches, draw, games, policy
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp
-from gopolicy.errors import MAX_THREADS, GamesError, UsageError, flag, whole_number
+from gopolicy.errors import MAX_THREADS, GamesError, UsageError, cores, flag, whole_number
 
 PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
@@ -304,7 +303,7 @@ def run(args: Any) -> int:
             if args.split:
                 raise UsageError(f"--split {args.split} is for a packed set of games; of archives all games are asked")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            games.pack_with_bar(args.games, folder / "games.gpk", processes=os.cpu_count() or 1)
+            games.pack_with_bar(args.games, folder / "games.gpk", processes=cores())
             packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
         _, counts = batches.playable(packed, split)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)

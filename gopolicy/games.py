@@ -39,7 +39,7 @@ from numba import int64, types, uint16, uint64
 from gopolicy import atomic, symmetry
 from gopolicy.compiled import compiled
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GamesError, UsageError, flag, quoted, whole_number
+from gopolicy.errors import GamesError, UsageError, cores, flag, quoted, whole_number
 
 if TYPE_CHECKING:
     from gopolicy.sgf import GameRecord, Illegal
@@ -357,7 +357,10 @@ def _ordered(chunks: Iterable[Chunk], chosen: Filter, illegal: Illegal, processe
             while ahead:
                 yield ahead.pop(0).result()
         except BrokenProcessPool:
-            raise GamesError("a process that read games was ended from outside; if memory was short, --processes 1 needs least") from None
+            raise GamesError(
+                "a process that read games has ended before its time; if memory was short, --processes 1 needs least, and a script of your "
+                'own that packs with several processes has to do so below `if __name__ == "__main__":`'
+            ) from None
         finally:
             for future in ahead:
                 future.cancel()
@@ -651,7 +654,7 @@ def add_filter_arguments(parser: Any) -> None:
         default="refuse",
         help="a game with an illegal move: none of it, or what stands before (default: refuse)",
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that read games (default: one a core)")
+    parser.add_argument("--processes", type=int, default=cores(), help="that read games (default: one a core)")
     parser.add_argument("--list-refused", action="store_true", help="names every refused game and the reason on standard output")
 
 

@@ -28,7 +28,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import queue
 import random
 import signal
@@ -51,7 +50,7 @@ from gopolicy.board import Board
 from gopolicy.cli import write_any_name
 from gopolicy.client import Engine, EngineError, find_gnugo, play, setting_up, words_of
 from gopolicy.coords import BLACK, MAX_SIZE, MIN_SIZE, PASS, WHITE
-from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, explain, naming, quoted
+from gopolicy.errors import GoPolicyError, IllegalMoveError, Interrupted, cores, explain, naming, quoted
 from gopolicy.games import named_path
 from gopolicy.sgf import GameRecord, write_sgf
 
@@ -504,9 +503,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--openings", type=int, metavar="K", help="different openings; 0: the empty board (default: one for every two games)"
     )
     parser.add_argument("--seed", type=int, default=1, help="chooses the openings (default: 1)")
-    parser.add_argument(
-        "--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="J", help="games at once (default: half the cores)"
-    )
+    parser.add_argument("--jobs", type=int, default=max(1, cores() // 2), metavar="J", help="games at once (default: half the cores)")
     parser.add_argument("--move-time", type=float, default=120.0, metavar="SECONDS", help="for any answer, the first too (default: 120)")
     parser.add_argument("--max-moves", type=int, metavar="M", help="length limit (default: two for each point and 100: 822 on 19x19)")
     parser.add_argument("--referee", metavar="ENGINE", help="counts by final_score, or `none` (default: GNU Go by Chinese rules, if found)")
