@@ -15,7 +15,8 @@ A run folder holds
 
 The same options, seed and number of threads give the same run, on a CPU to the bit, however often it is stopped and resumed:
 batches follow from (seed, step), and a checkpoint holds everything else. One exception: when only a time is given
-(``--max-minutes`` without ``--steps``) the learning rate follows the clock. Time counts from the first step, without the breaks.
+(``--max-minutes`` without ``--steps``) the learning rate follows the clock. Time counts from the first step, without the breaks, as
+are those in which the machine sleeps, or the process after Ctrl-Z.
 
 Ctrl-C (or SIGTERM, or a terminal that is closed) ends after the step in hand, saves, and exits with 128 + the signal's number; a
 second one ends at once, and what the last checkpoint holds is kept. Under ``nohup`` it goes on without its terminal.
@@ -71,6 +72,7 @@ NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "STATUS_ALLOC_F
 # What torch says where it raises no OutOfMemoryError: of main memory, on Apple's GPUs, in libraries for CUDA, by CUDA itself
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
 SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
+ASLEEP = 60.0  # seconds in which a process computes nothing, after which they are a break: no step waits so long for a GPU or a disk
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -639,7 +641,13 @@ def train(
         began = time.monotonic() - counters.elapsed
         saved = line_began = time.monotonic()
         line_waited, line_steps, paused = batches.waited_seconds, 0, 0.0
+        seen, worked = time.monotonic(), time.process_time()
         while True:
+            # Ctrl-Z stops no clock, nor does a laptop that is closed with Windows.
+            before, seen = seen, time.monotonic()
+            idle, worked = seen - before - (time.process_time() - worked), time.process_time()
+            if idle > ASLEEP:
+                began, saved, paused = began + idle, saved + idle, paused + idle
             counters.elapsed, stop, save_now = workers.agree(
                 time.monotonic() - began, signals.received, time.monotonic() - saved >= 60 * config.save_every
             )

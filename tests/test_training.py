@@ -295,7 +295,7 @@ class Clock:
     """Stands still but for the second of each step."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now, self.slept = 1000.0, 0.0
         self.steps = dict.fromkeys(range(100), self.tick)
 
     def tick(self) -> None:
@@ -306,6 +306,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(training.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(training.time, "process_time", lambda: clock.now - clock.slept)
     return clock
 
 
@@ -323,6 +324,18 @@ def test_a_budget_of_time_ends_the_run_and_the_learning_rate_with_it(tmp_path, c
         assert len(rates) == 30
         assert rates[first:] == pytest.approx(expected[first:])
         assert weights.load(tmp_path / name / training.WEIGHTS)[1]["minutes"] == 0.5
+
+
+def test_a_machine_that_sleeps_does_not_use_up_the_time(tmp_path, clock):
+    """Nor does Ctrl-Z: Windows' clock counts on while a laptop is closed, and every clock does for a process that is stopped."""
+
+    def sleep():
+        clock.now += 3601
+        clock.slept += 3600
+
+    assert train(tmp_path / "run", events=clock.steps | {7: sleep}, **SMALL, max_minutes=0.5) == 0
+    assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["steps"] == 30
+    assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["minutes"] == 0.5
 
 
 def test_between_two_checkpoints_lies_the_time_that_was_asked_for(tmp_path, monkeypatch, clock):
