@@ -734,7 +734,7 @@ def test_a_gpu_that_is_lost_says_what_is_kept(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training.F, "cross_entropy", lost)
     options = ["--filters=4", "--layers=2", "--batch-size=16", "--threads=1", "--save-every=0"]
-    with pytest.raises(TrainingError, match=r"^the device cpu failed: CUDA error: unspecified launch failure$"):
+    with pytest.raises(TrainingError, match=r"^the device failed: CUDA error: unspecified launch failure$"):
         run_command(str(tmp_path / "games.gpk"), "--out", str(run), *options, "--steps=10")
     said = capsys.readouterr().err
     assert "kept is the run up to step 5" in said
