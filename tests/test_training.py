@@ -124,8 +124,8 @@ def test_a_gpu_is_taken_by_each_of_its_names(device):
 def test_cuda_without_a_number_is_the_gpu_that_torch_has_chosen(monkeypatch):
     """``torch.cuda.set_device`` refuses a device without a number."""
     chosen = []
-    zeros = torch.zeros
-    monkeypatch.setattr(torch, "zeros", lambda *size, device: zeros(*size))
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda *size, device: ones(*size))
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(device.index))
     for device in ("cuda", "cuda:1"):
         with Workers.start(device) as workers:
