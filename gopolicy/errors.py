@@ -1,4 +1,4 @@
-"""The errors a user can meet: each is a sentence that says what was wrong, where, and what would be right."""
+"""The errors a user can meet: each is a sentence that says what was wrong, where, and what would be right. And how many CPUs there are."""
 
 from __future__ import annotations
 
