@@ -227,6 +227,7 @@ _BLANKS = b" \t\r\n\v\f"
 _TRIMMINGS = re.compile(rb"(?<=[;\]])(?:(?:[BW]L|O[BW])\[[0-9.]*\]|T[BW](?:\[[a-z:]*\])+)")  # time left, territory
 _MOVE_NAMES = frozenset((b"B", b"W"))
 _NOT_PLAIN = _MOVE_NAMES | {b"SZ", b"LN", b"", b"?"}
+PLAIN = 20_000  # bytes up to the first move, and from it: what is longer is not plain, or every game could search odd files to their end
 
 
 def _plain_game(data: bytes, start: int) -> _Game | None:
@@ -235,11 +236,11 @@ def _plain_game(data: bytes, start: int) -> _Game | None:
     sgfmill's tokeniser reads the head; the moves are looked up in a table, ten times faster than as tokens. Whatever is
     not surely plain is left to ``_Reader``, and both give the same record.
     """
-    found = _FIRST_MOVE.search(data, start)
+    found = _FIRST_MOVE.search(data, start, start + PLAIN)
     if found is None:
         return None
     head = data[start : found.start()].strip(_BLANKS)
-    end = data.find(b")", found.start())
+    end = data.find(b")", found.start(), found.start() + PLAIN)
     if end < 0 or not _START.match(head):
         return None
     tokens, consumed = tokenise(head)
@@ -259,7 +260,7 @@ def _plain_game(data: bytes, start: int) -> _Game | None:
     if len(_START.findall(tail)) < tail.count(b"("):  # one stands where no variation begins
         return None
     depth = tokens.count(("D", b"(")) + tail.count(b"(")
-    if not _ends_well(data, end, depth) or (depth > 1 and not _is_branched(data, start, depth)):
+    if not _ends_well(data, end, depth):
         return None
     tail = tail.translate(None, _BLANKS + b"(")
     if b"BL[" in tail or b"WL[" in tail or b"TB[" in tail or b"TW[" in tail:
@@ -268,9 +269,10 @@ def _plain_game(data: bytes, start: int) -> _Game | None:
     if not texts[-1]:
         texts.pop()
     try:
-        return None if first else _Game(nodes, tuple(map(_move_table(size).__getitem__, texts)), end=end)
+        moves = tuple(map(_move_table(size).__getitem__, texts))
     except KeyError:
         return None
+    return None if first or (depth > 1 and not _is_branched(data, start, depth)) else _Game(nodes, moves, end=end)
 
 
 @lru_cache(MAX_SIZE)
@@ -388,7 +390,7 @@ class _Reader:
             nodes = _nodes(self.tokens)
             names = {ident for node in nodes[:3] for ident, _ in node}
             other = self.lost and not names & (_OF_A_GAME | _MOVE_NAMES)
-            inside_text = not first or self.data[: self.start].strip(_BLANKS)
+            inside_text = self.position > 0 or self.data[: self.start].strip(_BLANKS)
             if other or (not any(nodes) and (trouble or self.mends < mends or inside_text)):  # another format; a smiley; for (;;)
                 self.position = max(self.end, self.start + 2)
                 continue

@@ -922,6 +922,28 @@ def test_plain_and_full_reading_of_many_games_agree(monkeypatch: pytest.MonkeyPa
     assert [len(games) for games in (plain[0], *plain[-3:])] == [len(files), 2, 2, 3]
 
 
+@pytest.mark.parametrize("game", ["(;GM[1]SZ[9]AB[cc])\n", "(;GM[1]SZ[9];B[cg];W[gc]\n", "(;GM[1]SZ[9];B[cg];W[gc]C[x])\n"])
+def test_no_game_of_a_file_is_looked_at_to_the_end_of_the_file(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not where games have no moves, or are not closed: it would take hours."""
+    looked_at = []
+
+    class Bytes(bytes):
+        def __getitem__(self, index):  # type: ignore[no-untyped-def]
+            part = super().__getitem__(index)
+            looked_at.append(len(part) if isinstance(part, bytes) else 1)
+            return part
+
+    read, branched = [], []
+    plain, is_branched = sgf._plain_game, sgf._is_branched
+    monkeypatch.setattr(sgf, "_plain_game", lambda data, start: read.append(start) or plain(Bytes(data), start))
+    monkeypatch.setattr(sgf, "_is_branched", lambda *told: branched.append(told[1]) or is_branched(*told))
+    data = (game * 2000 + ")").encode()
+    assert sum(1 for _ in read_collection(data)) == 2000
+    assert len(read) >= 2000
+    assert max(looked_at, default=0) < len(data) / 2
+    assert len(branched) <= 1
+
+
 @pytest.mark.parametrize("record", [record for record in RANDOM_GAMES if record.size >= 5][::3])
 def test_boards_are_those_of_sgfmill(record: GameRecord) -> None:
     data = write_sgf(record).encode()
