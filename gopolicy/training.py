@@ -19,7 +19,7 @@ batches follow from (seed, step), and a checkpoint holds everything else. One ex
 are those in which the machine sleeps, or the process after Ctrl-Z.
 
 Ctrl-C (or SIGTERM, or a terminal that is closed) ends after the step in hand, saves, and exits with 128 + the signal's number; a
-second one ends at once, and what the last checkpoint holds is kept. Under ``nohup`` it goes on without its terminal.
+second Ctrl-C (or SIGTERM) ends at once, and what the last checkpoint holds is kept. Under ``nohup`` it goes on without its terminal.
 
 Under ``torchrun`` every process takes its part of the one global batch; gradients are averaged, the first process alone measures
 and writes. Batch normalisation looks at the whole global batch on GPUs; on CPUs, where torch cannot do that, each process
@@ -475,7 +475,7 @@ def _check_compiler(device: torch.device) -> None:
 
 
 class _Signals:
-    """Remembers Ctrl-C, SIGTERM, and that the terminal was closed, until the step is done; a second one acts as if this were not here."""
+    """Remembers Ctrl-C, SIGTERM, and that the terminal was closed, until the step is done; a second of the first two ends all at once."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -496,7 +496,9 @@ class _Signals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        self.__exit__()
+        for other, handler in self._before.items():
+            # A terminal that is closed may tell it twice, as bash and the system do; systemd does beside SIGTERM.
+            signal.signal(other, handler if other in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN)
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -1124,6 +1124,28 @@ def test_a_terminal_that_is_closed_ends_the_run_unless_that_is_ignored(tmp_path,
     assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == (10 if ignored else 4)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("first", ["SIGHUP", "SIGTERM"])
+def test_a_terminal_that_is_closed_ends_nothing_at_once(tmp_path, first):
+    """bash tells it its programs, and the system once more when bash has ended; systemd sends both signals when a session is closed."""
+    heard = []
+    before = signal.signal(signal.SIGHUP, lambda *_: heard.append("at once"))
+
+    def close():
+        for number in (signal.Signals[first], signal.SIGHUP):
+            os.kill(os.getpid(), number)
+
+    try:
+        ended = train(tmp_path / "run", events={3: close}, **SMALL, steps=10)
+        assert ended == 128 + signal.Signals[first]
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert heard, "as it was before the run"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="tells what it has mapped")
 def test_a_checkpoint_that_was_read_may_be_replaced(tmp_path):
     """As every run does that is resumed; Windows replaces no file that is part of a process's memory."""
