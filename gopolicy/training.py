@@ -72,7 +72,7 @@ NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "STATUS_ALLOC_F
 # What torch says where it raises no OutOfMemoryError: of main memory, on Apple's GPUs, in libraries for CUDA, by CUDA itself
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
 SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
-ASLEEP = 60.0  # seconds in which a process computes nothing, after which they are a break: no step waits so long for a GPU or a disk
+ASLEEP = 60.0  # seconds from which on it is a break that a process computes nothing: no step waits so long for a GPU or a disk
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -640,30 +640,23 @@ def train(
         network.train()
         steps = itertools.count(counters.step)
         feed = batches.stream(map(teacher.batch, steps) if teacher else steps)
-        began = time.monotonic() - counters.elapsed
-        saved = line_began = time.monotonic()
+        clock = _Clock()
+        began = clock() - counters.elapsed
+        saved = line_began = clock()
         line_waited, line_steps, paused = batches.waited_seconds, 0, 0.0
-        seen, worked = time.monotonic(), time.process_time()
         while True:
-            # Ctrl-Z stops no clock, nor does a laptop that is closed with Windows.
-            before, seen = seen, time.monotonic()
-            idle, worked = seen - before - (time.process_time() - worked), time.process_time()
-            if idle > ASLEEP:
-                began, saved, paused = began + idle, saved + idle, paused + idle
-            counters.elapsed, stop, save_now = workers.agree(
-                time.monotonic() - began, signals.received, time.monotonic() - saved >= 60 * config.save_every
-            )
+            counters.elapsed, stop, save_now = workers.agree(clock() - began, signals.received, clock() - saved >= 60 * config.save_every)
             if stop or finished(counters.elapsed):
                 status = 128 + int(stop) if stop else 0
                 break
             if save_now and counters.step:
                 workers.gather(sums)
                 if log is not None:
-                    pause = time.monotonic()
+                    pause = clock()
                     counters.interval = (*sums.tolist(), interval_steps)
                     save(log)
-                    paused += time.monotonic() - pause
-                saved = time.monotonic()
+                    paused += clock() - pause
+                saved = clock()
 
             lr = learning_rate(config, counters.step, counters.elapsed)
             for group in optimizer.param_groups:
@@ -692,7 +685,7 @@ def train(
                     mean_loss, top1 = (sums / (interval_steps * workers.world)).tolist()
                     if not math.isfinite(mean_loss):
                         raise Diverged(f"the loss is {mean_loss} at step {counters.step}: start again with a smaller --lr")
-                    now = time.monotonic()
+                    now = clock()
                     spent = max(now - line_began - paused, 1e-9)
                     speed = line_steps * config.batch_size / spent
                     waited = (batches.waited_seconds - line_waited) / spent
@@ -709,10 +702,10 @@ def train(
                 sums.zero_()
                 interval_steps = 0
             if counters.step % config.validate_every == 0 and log is not None:
-                pause = time.monotonic()
+                pause = clock()
                 counters.elapsed = pause - began
                 validate(log)
-                paused += time.monotonic() - pause
+                paused += clock() - pause
 
         workers.gather(sums)
         if log is not None:
@@ -740,6 +733,23 @@ def describe(config: TrainingConfig, facts: dict[str, Any], counters: Counters) 
         "accuracy": measured,
         "training": dataclasses.asdict(config) | {"teacher": Path(config.teacher).name},
     }
+
+
+class _Clock:
+    """Seconds, without those in which the machine slept, or the process after Ctrl-Z: that stops no clock of Python's, nor does a laptop
+    that is closed with Windows. Has to be asked now and then, as once a step."""
+
+    def __init__(self) -> None:
+        self._seen, self._worked, self._slept = time.monotonic(), time.process_time(), 0.0
+
+    def __call__(self) -> float:
+        seen, worked = time.monotonic(), time.process_time()
+        busy = worked - self._worked
+        idle = seen - self._seen - busy
+        if idle > max(ASLEEP, 4 * busy):  # whoever shares a CPU with others waits too, and works in between
+            self._slept += idle
+        self._seen, self._worked = seen, worked
+        return seen - self._slept
 
 
 class _Line:

@@ -338,19 +338,33 @@ def test_a_machine_that_sleeps_does_not_use_up_the_time(tmp_path, clock):
     assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["minutes"] == 0.5
 
 
-def test_between_two_checkpoints_lies_the_time_that_was_asked_for(tmp_path, monkeypatch, clock):
-    """And the speed is told without the time that a checkpoint takes."""
+def test_a_busy_machine_is_not_asleep(tmp_path, clock):
+    """A process that gets half of a CPU, or a quarter, waits for minutes while it validates; the run has the time that was asked for."""
+
+    def wait():
+        clock.now += 400
+        clock.slept += 300
+
+    assert train(tmp_path / "run", events=clock.steps | {7: wait}, **SMALL, steps=99, max_minutes=8) == 0
+    assert weights.load(tmp_path / "run" / training.WEIGHTS)[1]["steps"] == 81
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_between_two_checkpoints_lies_the_time_that_was_asked_for(tmp_path, monkeypatch, clock, asleep):
+    """And the speed is told without the time that a checkpoint takes, or in which the machine sleeps meanwhile."""
     saved = []
 
     def save(_, state):
         saved.append(state.counters.step)
         clock.now += 100
+        clock.slept += 100 * asleep
 
     monkeypatch.setattr(training, "save_checkpoint", save)
     train(tmp_path / "run", events=clock.steps, **SMALL, steps=20, save_every=0.1)
     assert saved == [0, 6, 12, 18, 20]
     told = [line for line in metrics.read(tmp_path / "run") if line["kind"] == "train"]
-    assert [(line["step"], line["elapsed"]) for line in told] == [(5, 5), (10, 110), (15, 215), (20, 320)]
+    elapsed = [5, 10, 15, 20] if asleep else [5, 110, 215, 320]
+    assert [(line["step"], line["elapsed"]) for line in told] == list(zip([5, 10, 15, 20], elapsed, strict=True))
     assert {line["positions_per_second"] for line in told} == {SMALL["batch_size"]}
 
 
