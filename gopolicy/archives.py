@@ -200,8 +200,8 @@ def _parts(name: str, stream: _Stream, head: bytes = b"") -> Iterator[Item]:
     """A file of games, of which ``head`` has been read already: one member where it is no longer than MEMBER_LIMIT, else several."""
     label, number, data = name, 1, head
     while len(data := data + _read(stream, MEMBER_LIMIT + 1 - len(data))) > MEMBER_LIMIT:
-        # Short parts, which several processes can read, where games are not as long as that.
-        between = _NEXT_GAME.search(data, MEMBER_LIMIT // 16) or _NEXT_GAME.search(data)
+        # Short parts, which several processes can read; where a game is longer than that, all before it.
+        between = _NEXT_GAME.search(data, MEMBER_LIMIT // 16) or [None, *_NEXT_GAME.finditer(data)][-1]
         if not between:
             yield Refused(label, _TOO_LONG)
             return
@@ -353,6 +353,7 @@ class _XzFile:
 
 def _zip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
     with zipfile.ZipFile(file) as archive:
+        bounded = _Bounded(cast(_Stream, file), most)
         for info in archive.infolist():
             name = f"{label}/{shown(info.filename)}"
             mode = info.external_attr >> 16
@@ -363,15 +364,14 @@ def _zip(file: io.BufferedReader, label: str, most: int) -> Iterator[Item]:
             elif _is_game(name):
                 try:
                     with archive.open(info) as member:
-                        bounded = _Bounded(cast(_Stream, member), most)
+                        bounded.stream = cast(_Stream, member)
                         yield from _parts(name, bounded)
-                        most = bounded.left
                 except GamesError:  # entries may share their data
                     raise
                 except Exception as error:  # see _file; the other members can still be read
                     yield Refused(name, _why(error))
-                    most -= min(info.file_size, MEMBER_LIMIT + 1)  # it may have been unpacked as far as that
-                    if most < 0:
+                    bounded.left -= min(info.file_size, MEMBER_LIMIT + 1)  # what is not handed over may have been unpacked as far as that
+                    if bounded.left < 0:
                         raise GamesError(_TOO_MUCH) from None
 
 
