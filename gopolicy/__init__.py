@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gopolicy.coords import BLACK, EMPTY, PASS, WHITE
-from gopolicy.errors import GamesError, GoPolicyError, IllegalMoveError, SgfError, WeightsError, quota
+from gopolicy.errors import GamesError, GoPolicyError, IllegalMoveError, SgfError, WeightsError, cores, quota
 
 if TYPE_CHECKING:
     from gopolicy.board import Board
@@ -59,9 +59,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ["OMP_WAIT_POLICY"] = "passive"
 
-# torch sees the CPUs of the machine, not what a container may use of them; more threads than that make one another wait.
-if "OMP_NUM_THREADS" not in os.environ and (_granted := quota()) and _granted < (os.cpu_count() or 1):
-    os.environ["OMP_NUM_THREADS"] = str(_granted)
+# torch sees the CPUs that a process is bound to, not a container's limit of their time; more threads than that make one another wait.
+if "OMP_NUM_THREADS" not in os.environ and cores() == quota() != os.cpu_count():
+    os.environ["OMP_NUM_THREADS"] = str(cores())
 
 # A notebook tells all programs that it starts to draw its own way (``!gopolicy train …``), without which matplotlib is not imported.
 _kind, _, _module = os.environ.get("MPLBACKEND", "").partition("://")

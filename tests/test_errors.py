@@ -43,11 +43,11 @@ def test_a_process_that_is_bound_to_some_cpus() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
-@pytest.mark.parametrize(("granted", "before", "after"), [(1, None, "1"), (1, "3", "3"), (None, None, "None"), (999, None, "None")])
+@pytest.mark.parametrize(("granted", "before", "after"), [(1, None, "1"), (6, None, "None"), (1, "3", "3"), (None, None, "None")])
 def test_torch_starts_no_more_threads_than_a_container_grants(granted: int | None, before: str | None, after: str) -> None:
-    code = (
-        "import importlib, os, gopolicy; from gopolicy import errors; os.cpu_count = lambda: 8; os.environ.pop('OMP_NUM_THREADS', None)\n"
-    )
+    """A process that is bound to 4 of 8 CPUs needs no telling of 6."""
+    code = "import importlib, os, sys, gopolicy; from gopolicy import errors; os.environ.pop('OMP_NUM_THREADS', None)\n"
+    code += "os.cpu_count = lambda: 8; os.sched_getaffinity = lambda _: range(4); sys.platform = 'linux'\n"
     code += f"if {before!r}: os.environ['OMP_NUM_THREADS'] = {before!r}\n"
     code += f"errors.quota = lambda: {granted}; importlib.reload(gopolicy); print(os.environ.get('OMP_NUM_THREADS'))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == f"{after}\n"
