@@ -31,6 +31,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import errno
 import functools
 import hashlib
 import itertools
@@ -502,8 +503,12 @@ class _Signals:
 
 
 def say(text: str, end: str = "\n") -> None:
-    with suppress(OSError):  # the terminal was closed, or what read it has ended: no reason to stop
+    try:
         print(text, end=end, file=sys.stderr, flush=True)
+    except OSError as error:  # no reason to stop
+        if error.errno in (errno.EPIPE, errno.EIO):  # what read it has ended, the terminal was closed: else Python tries again at its end
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def train(

@@ -1116,11 +1116,13 @@ def test_a_notebook_has_its_own_way_to_draw(tmp_path, backend):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals as on POSIX")
-def test_when_the_terminal_goes_the_run_goes_on(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_when_the_terminal_goes_the_run_goes_on(tmp_path, unbuffered):
     """As of a run in the background whose terminal is closed, and of one whose output a program read that has ended."""
     read, written = os.pipe()
     os.close(read)
-    with subprocess.Popen(command(tmp_path / "run", "--steps=12"), cwd=ROOT, stderr=written) as process:
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command(tmp_path / "run", "--steps=12"), cwd=ROOT, stderr=written, env=environment) as process:
         os.close(written)
         assert process.wait() == 0
     assert training.load_checkpoint(tmp_path / "run" / training.CHECKPOINT).counters.step == 12
