@@ -435,16 +435,21 @@ def test_few_bytes_that_stand_for_many(tmp_path: Path, name: str, monkeypatch: p
     assert f"{path}/last.sgf" in read(path)[0]
 
 
+def damaged_zip(files: dict[str, bytes]) -> bytes:
+    """No checksum in it is right."""
+    data = bytearray(zip_bytes(files))
+    at = 0
+    while (at := data.find(b"PK\x01\x02", at)) >= 0:
+        data[at + 16] ^= 1  # of the CRC
+        at += 4
+    return bytes(data)
+
+
 def test_damaged_entries_of_a_zip_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That a checksum is wrong is known only when all has been unpacked."""
     monkeypatch.setattr(archives, "SPARE", 0)
-    whole = bytearray(zip_bytes({f"{number}.sgf": bytes(2**21) for number in range(4)}))
-    at = 0
-    while (at := whole.find(b"PK\x01\x02", at)) >= 0:
-        whole[at + 16] ^= 1  # of the CRC
-        at += 4
     path = tmp_path / "a.zip"
-    path.write_bytes(whole)
+    path.write_bytes(damaged_zip({f"{number}.sgf": bytes(2**21) for number in range(4)}))
     monkeypatch.setattr(archives, "UNPACKED", 2**22 // path.stat().st_size)
     found, refused = read(path)
     assert found == {}
@@ -456,13 +461,8 @@ def test_damaged_entries_of_a_zip_that_are_read_in_parts_count_too(tmp_path: Pat
     monkeypatch.setattr(archives, "MEMBER_LIMIT", 2**16)
     monkeypatch.setattr(archives, "SPARE", 2**21)
     monkeypatch.setattr(archives, "UNPACKED", 0)
-    whole = bytearray(zip_bytes({f"{number}.sgf": b"(;FF[4])" * 2**17 for number in range(9)}))  # a MiB each
-    at = 0
-    while (at := whole.find(b"PK\x01\x02", at)) >= 0:
-        whole[at + 16] ^= 1  # of the CRC
-        at += 4
     path = tmp_path / "a.zip"
-    path.write_bytes(whole)
+    path.write_bytes(damaged_zip({f"{number}.sgf": b"(;FF[4])" * 2**17 for number in range(9)}))  # a MiB each
     found, refused = read(path)
     assert sum(map(len, found.values())) <= 2**21
     assert "times its own size" in refused[-1].reason
