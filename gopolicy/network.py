@@ -17,6 +17,7 @@ not care, and the bias of a point is taken from the point as far from the neares
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -120,9 +121,10 @@ class Layer(nn.Module):
         plain.conv.bias.copy_(norm.bias.double() - norm.running_mean.double() * scale)
 
     @torch.no_grad()
-    def unfold_into(self, normalised: Layer, x: Tensor) -> None:
+    def unfold_into(self, normalised: Layer, mean: Tensor, variance: Tensor) -> None:
         """The other way round: writes this layer, which has none, into one of the same shape with batch normalisation, so that both are
-        the same function in eval mode. The running statistics are those of the layer's inputs ``x``."""
+        the same function in eval mode. Mean and variance (outputs,) float64 are those of this layer's outputs; the running statistics
+        come from them."""
         norm, weight = normalised.norm, self.conv.weight.double()
         assert norm is not None
         assert self.conv.bias is not None
@@ -132,9 +134,8 @@ class Layer(nn.Module):
         length = weight.flatten(1).norm(dim=1)
         scale = torch.where(length > 1e-12, length / 2**0.5, 1.0)
         normalised.conv.weight.copy_(weight / scale[:, None, None, None])
-        variance, mean = torch.var_mean(normalised.conv(x).double(), dim=(0, 2, 3), correction=0)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        norm.running_mean.copy_((mean - self.conv.bias.double()) / scale)
+        norm.running_var.copy_(variance / scale**2)
         norm.weight.copy_(scale * torch.sqrt(norm.running_var.double() + norm.eps))
         norm.bias.copy_(self.conv.bias.double() + scale * norm.running_mean.double())
 
@@ -229,25 +230,35 @@ class PolicyNetwork(nn.Module):
         return plain.eval()
 
     @torch.no_grad()
-    def unfolded(self, planes: Tensor) -> PolicyNetwork:
+    def unfolded(self, positions: Iterable[Tensor]) -> PolicyNetwork:
         """The same function as this folded network, with batch normalisation again, so that it can be trained: a new network in eval
-        mode. ``planes`` (B, P, N, N) float are positions like those it is to be trained on: the running statistics are theirs.
+        mode. ``positions`` are planes like those it is to be trained on, in parts (B, P, N, N) float: the running statistics are theirs.
 
-        Raises UsageError for a network that is not folded.
+        While it is trained, each batch's own statistics take the place of these: the more these are those of all positions, the less
+        the network is changed by that alone. Raises UsageError for a network that is not folded.
         """
         if not self.config.folded:
             raise UsageError("network: only a folded network can be unfolded")
         with torch.random.fork_rng(devices=[]):
             network = PolicyNetwork(replace(self.config, folded=False)).to(self.point_bias.device).eval()
-        inputs: list[Tensor] = []
-        hooks = [layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone())) for layer in self.layers]
+        moments: dict[nn.Module, Any] = dict.fromkeys(self.layers, 0)  # (3, k) float64: numbers, their sum, the sum of their squares
+
+        def add(layer: nn.Module, _: Any, out: Tensor) -> None:
+            exact = out.double()
+            channels = [torch.ones_like(exact[:, :1]).expand_as(exact), exact, exact.square()]
+            moments[layer] = moments[layer] + torch.stack([channel.sum((0, 2, 3)) for channel in channels])
+
+        hooks = [layer.register_forward_hook(add) for layer in self.layers]
         try:
-            self(planes)
+            for part in positions:
+                self(part)
         finally:
             for hook in hooks:
                 hook.remove()
-        for old, new, x in zip(self.layers, network.layers, inputs, strict=True):
-            old.unfold_into(new, x)
+        for old, new in zip(self.layers, network.layers, strict=True):
+            numbers, total, squares = moments[old]
+            mean = total / numbers
+            old.unfold_into(new, mean, (squares / numbers - mean.square()).clamp_min(0))
         network.output.load_state_dict(self.output.state_dict())
         network.point_bias.data.copy_(self.point_bias.data)
         return network

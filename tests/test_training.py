@@ -853,6 +853,25 @@ def test_options_that_make_no_sense_are_refused(options, sentence):
         TrainingConfig(**options).network()
 
 
+def test_folded_weights_are_trained_with_the_statistics_of_many_batches():
+    """In training every batch has its own: were those of the start of one small batch, the first steps would see another function."""
+    config = TrainingConfig(**SMALL | {"precision": "float32"})
+    network = PolicyNetwork(config.network())
+    source = Synthetic(config.batch_size, config.seed)
+    unfolded = training.unfolded(network.folded(), config, source, CPU)
+    assert len(source.asked) * config.batch_size == training.UNFOLD_POSITIONS
+    seen: dict[torch.nn.Module, torch.Tensor] = {}
+    for layer in unfolded.layers:
+        layer.norm.register_forward_pre_hook(lambda norm, given: seen.update({norm: given[0].double()}))
+    with torch.no_grad():
+        unfolded(torch.cat([Synthetic(config.batch_size, config.seed).batch(step)[0] for step in source.asked]).float())
+    for norm, inputs in seen.items():
+        variance, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
+        np.testing.assert_allclose(norm.running_mean, mean, atol=1e-4)
+        np.testing.assert_allclose(norm.running_var, variance, rtol=1e-4)
+    assert len(seen) == config.layers
+
+
 def test_a_batch_is_made_of_whole_shares_of_games(tmp_path):
     with pytest.raises(training.OptionError, match=f"--batch-size is 17, expected a multiple of {batches.PER_GAME}"):
         training.prepare(tmp_path / "run", False, {"batch_size": 17})
