@@ -191,11 +191,11 @@ class Filter:
         for name, least in (("max_moves", max(self.min_moves, 1)), ("max_handicap", 0)):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), flag(name), least)
-        if self.min_rank is not None and rank_number(self.min_rank) == 0:
+        if self.min_rank is not None and not (isinstance(self.min_rank, str) and rank_number(self.min_rank)):
             raise FilterError(f"{self.min_rank!r} is no rank: ranks are like 5k, 6d or 1p")
         for date in (self.since, self.until):
-            if date is not None and not is_date(date):
-                raise FilterError(f"{date!r} is no date: dates are like 2016, 2016-07 or 2016-07-31")
+            if date is not None and not (isinstance(date, str) and is_date(date)):
+                raise FilterError(f"{date!r} is no date: dates are like '2016', '2016-07' or '2016-07-31'")
         if self.since is not None and self.until is not None and self.since[: len(self.until)] > self.until:
             raise FilterError(f"no date is since {self.since} and until {self.until}")
         for pattern in (*self.exclude_players, *self.only_players):

@@ -144,8 +144,8 @@ class TrainingConfig:
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if not low <= value <= high:  # also true for nan
-                raise OptionError(f"{flag(name)} is {value}, expected {low} to {high}")
+            if not isinstance(value, int | float | np.number) or not low <= value <= high:  # also for nan
+                raise OptionError(f"{flag(name)} is {value!r}, expected {low} to {high}")
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:

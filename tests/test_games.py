@@ -287,6 +287,8 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
         {"exclude_players": "petgo3"},  # whose names have one of its letters
         {"only_players": "Zen"},
         {"sizes": 19},
+        {"since": 2016},
+        {"min_rank": 6},
     ],
 )
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:

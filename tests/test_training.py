@@ -841,6 +841,7 @@ def test_the_command_on_packed_games(tmp_path, capsys):
     [
         ({"lr": -1.0}, "--lr is -1.0, expected 0 to 100"),
         ({"lr": math.nan}, "--lr is nan"),
+        ({"lr": "1e-3"}, "--lr is '1e-3', expected 0 to 100"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"decay": "step"}, "--decay is 'step', expected one of cosine"),
         ({"planes": "alphago49"}, "--planes is 'alphago49', expected one of .*alphago48"),
