@@ -137,7 +137,11 @@ def load_scorer(args: argparse.Namespace, policy: Callable[[], Policy]) -> Calla
         from gopolicy.scoring import PlayoutScorer
 
         if "playouts" in weights.packaged():  # hundreds of moves that are drawn: there speed is worth more than the last hundredth
-            return PlayoutScorer(load("playouts", device=args.device, threads=args.threads, precision=quickest(args.device)))
+            try:
+                return PlayoutScorer(load("playouts", device=args.device, threads=args.threads, precision=quickest(args.device)))
+            except GoPolicyError:
+                policy()  # on the same device: the log and the exit status tell what its thread meets, which may be at it still
+                raise
         return PlayoutScorer(policy())
 
     return scorer

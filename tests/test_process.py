@@ -11,11 +11,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from gopolicy import policy, scoring, weights
-from gopolicy.errors import GoPolicyError
+from gopolicy.errors import DeviceError, GoPolicyError
 from gopolicy.process import Lines, Loading, add_policy_arguments, checked, load_policy, load_scorer, say
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +111,22 @@ def test_playouts_have_their_own_network_where_there_is_one(packaged: list[str],
     else:
         assert scorer() == ["the player's"]
     assert scorer() is scorer(), "it remembers positions"
+
+
+def test_a_device_that_neither_network_finds_fails_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small network is there first, and says so; the client may quit while the other one still loads."""
+
+    def load(*_: object, **how: object) -> NoReturn:
+        raise DeviceError("no such device")
+
+    go = threading.Event()
+    monkeypatch.setattr(policy, "load", load)
+    monkeypatch.setattr(weights, "packaged", lambda: ["playouts"])
+    player = Loading(lambda: go.wait(60) and load())
+    threading.Timer(0.2, go.set).start()
+    with pytest.raises(GoPolicyError, match="no such device"):
+        load_scorer(asked("--device", "cpu"), player)()  # type: ignore[arg-type]
+    assert player.failed
 
 
 def test_loading_has_not_failed_before_it_has_ended() -> None:
