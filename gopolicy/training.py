@@ -899,11 +899,12 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
 
 def unfolded(network: PolicyNetwork, config: TrainingConfig, batches: BatchSource, workers: Workers) -> PolicyNetwork:
     """A folded network as it can be trained: its running statistics are those of the first ``UNFOLD_POSITIONS`` of the run."""
-    number = resolve_precision(config.precision, workers.device)
+    device = workers.device if workers.device.type == "cuda" else torch.device("cpu")  # Apple's GPUs have no float64
+    number = resolve_precision(config.precision, device)
     first = batches.stream(range(-(-UNFOLD_POSITIONS * workers.world // config.batch_size)))
-    network = network.to(workers.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with autocast(workers.device, number):
-        return network.unfolded(to_device(planes, targets, workers.device, number)[0] for planes, targets in first)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with autocast(device, number):
+        return network.unfolded(to_device(planes, targets, device, number)[0] for planes, targets in first)
 
 
 def state(out: Path) -> tuple[int, int] | None:
