@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gopolicy.errors import GoPolicyError, UsageError, explain, whole_number
+from gopolicy.errors import GoPolicyError, UsageError, explain, lacks_memory, whole_number
 
 # command: (module, what it does)
 COMMANDS = {
@@ -127,6 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
+        if not lacks_memory(error):
+            raise
+        print(f"{name}: there is not the memory for this: end other programs that take it", file=sys.stderr)
         return 1
     except ImportError as error:  # what it stands on is not installed, or cannot be loaded here
         print(f"{name}: {explain(error)}", file=sys.stderr)

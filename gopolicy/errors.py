@@ -13,6 +13,8 @@ from typing import Any
 
 MAX_THREADS = 1024  # torch ends the process where the machine cannot start so many
 CGROUPS = Path("/sys/fs/cgroup")  # where a container's limits stand
+NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+# What torch says where it raises no OutOfMemoryError: of main memory, on Apple's GPUs, in libraries for CUDA, by CUDA itself
 
 
 class GoPolicyError(ValueError):
@@ -75,6 +77,12 @@ def explain(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{text}: what gopolicy needs is not installed for this Python ({sys.executable})"
     return f"{type(error).__name__}: {text}"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it is Python or torch, which need not be loaded, that found no memory: the machine's or a GPU's."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or any(words in str(error) for words in NO_MEMORY)
 
 
 @contextlib.contextmanager

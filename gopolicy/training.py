@@ -59,7 +59,7 @@ from torch import Tensor, nn
 
 from gopolicy import atomic, metrics, policy, symmetry, weights
 from gopolicy.batches import PER_GAME, Batches, fixed, playable
-from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, flag, quoted
+from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, flag, lacks_memory, quoted
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames, named_path
 from gopolicy.muon import Muon
@@ -69,8 +69,6 @@ CHECKPOINT, WEIGHTS, LOCK = "checkpoint.safetensors", "weights.safetensors", ".l
 CHECKPOINT_FORMAT = 1
 UNFOLD_POSITIONS = 4096  # that tell the running statistics of --init weights which have none; those of 128 cost 0.04 nats (RESULTS.md)
 INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights what was learned is soon lost (RESULTS.md, 2026-11-26)
-NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
-# What torch says where it raises no OutOfMemoryError: of main memory, on Apple's GPUs, in libraries for CUDA, by CUDA itself
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
 SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
 ASLEEP = 60.0  # seconds from which on it is a break that a process computes nothing: no step waits so long for a GPU or a disk
@@ -947,7 +945,7 @@ def telling_of_memory(config: TrainingConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's own kinds of the first are of the second
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(words in str(error) for words in NO_MEMORY):
+        if not lacks_memory(error):
             if isinstance(error, torch.AcceleratorError):
                 raise TrainingError(f"the device failed: {str(error).splitlines()[0]}") from error
             raise

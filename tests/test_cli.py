@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from gopolicy import cli, policy, weights
 from gopolicy.board import Board
@@ -144,6 +145,25 @@ def test_ctrl_c_while_a_command_is_loaded(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(cli, "_home", home)
     assert cli.main(["evaluate", "fast", "games.gpk"]) == 1
     assert capsys.readouterr().err == "gopolicy evaluate: stopped\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to …"), RuntimeError("MPS backend out of memory (MPS allocated …")],
+)
+def test_too_little_memory_is_a_sentence(
+    error: Exception, game: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raised = [error, RuntimeError("a fault")]
+
+    def full(*_: object, **__: object) -> None:
+        raise raised.pop(0)
+
+    monkeypatch.setattr(policy.Policy, "top_k", full)
+    assert cli.main(["top", str(game), "--weights", str(weights_file)]) == 1
+    assert capsys.readouterr().err == "gopolicy top: there is not the memory for this: end other programs that take it\n"
+    with pytest.raises(RuntimeError, match="a fault"):
+        cli.main(["top", str(game), "--weights", str(weights_file)])
 
 
 def test_a_library_that_is_not_there_is_a_sentence(
