@@ -1008,6 +1008,8 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
             elif initial is not None:
                 facts["init"] = args.init
                 if initial.config.folded:  # as those of the package are
+                    if workers.first:
+                        say(f"batch normalisation of {args.init} is measured again, on {UNFOLD_POSITIONS:,} positions")
                     initial = unfolded(initial, config, batches, workers)
             if workers.first:  # the others have read the folder: no process comes here before all have
                 held.enter_context(alone(out, seen))

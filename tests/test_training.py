@@ -824,6 +824,7 @@ def test_the_command_on_packed_games(tmp_path, capsys):
     folded = str(tmp_path / "folded.safetensors")
     still = ["--lr=0", "--ema=0", "--weight-decay=0"]
     assert run_command(source, "--out", str(tmp_path / "third"), "--init", folded, *options[3:], *still, "--steps=1") == 0
+    assert f"of {folded} is measured again, on 4,096 positions" in capsys.readouterr().err
     trained, _ = weights.load(tmp_path / "third" / training.WEIGHTS)
     assert not trained.config.folded
     planes = next(batches.fixed(games.PackedGames.open(source), "train", planes="alphago12", max_positions=50))[0]
