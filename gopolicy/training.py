@@ -899,6 +899,8 @@ def unfolded(network: PolicyNetwork, config: TrainingConfig, batches: BatchSourc
     """A folded network as it can be trained: its running statistics are those of the first ``UNFOLD_POSITIONS`` of the run."""
     device = workers.device if workers.device.type == "cuda" else torch.device("cpu")  # Apple's GPUs have no float64
     number = resolve_precision(config.precision, device)
+    if config.threads and device.type == "cpu":
+        torch.set_num_threads(config.threads)
     first = batches.stream(range(-(-UNFOLD_POSITIONS * workers.world // config.batch_size)))
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with autocast(device, number):

@@ -874,6 +874,15 @@ def test_folded_weights_are_trained_with_the_statistics_of_many_batches():
     assert len(seen) == config.layers
 
 
+def test_folded_weights_are_measured_with_the_threads_of_the_run():
+    """Else they take all cores, and the statistics, to the bit, are those of this machine alone."""
+    config = TrainingConfig(**SMALL | {"threads": torch.get_num_threads() + 1})
+    seen: list[int] = []
+    source = Synthetic(config.batch_size, events={0: lambda: seen.append(torch.get_num_threads())})
+    training.unfolded(PolicyNetwork(config.network()).folded(), config, source, CPU)
+    assert seen == [config.threads]
+
+
 def test_a_batch_is_made_of_whole_shares_of_games(tmp_path):
     with pytest.raises(training.OptionError, match=f"--batch-size is 17, expected a multiple of {batches.PER_GAME}"):
         training.prepare(tmp_path / "run", False, {"batch_size": 17})
