@@ -140,11 +140,18 @@ class TrainingConfig:
             "teacher_weight": (0, 1), "seed": (0, 2**31 - 1), "threads": (0, MAX_THREADS), "batch_threads": (1, MAX_THREADS),
             "validate_every": (1, 2**40), "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # checkpoints are JSON, which has none of numpy's
+                object.__setattr__(self, field.name, value.item())
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not low <= value <= high:  # also for nan
+            if not isinstance(value, int | float) or not low <= value <= high:  # also for nan
                 raise OptionError(f"{flag(name)} is {value!r}, expected {low} to {high}")
         for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if not isinstance(value, int | float if kind is float else kind):
+                raise OptionError(f"{flag(field.name)} is {value!r}, expected {kind.__name__}")
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
                 raise OptionError(f"{flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")

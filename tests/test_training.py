@@ -843,6 +843,11 @@ def test_the_command_on_packed_games(tmp_path, capsys):
         ({"lr": -1.0}, "--lr is -1.0, expected 0 to 100"),
         ({"lr": math.nan}, "--lr is nan"),
         ({"lr": "1e-3"}, "--lr is '1e-3', expected 0 to 100"),
+        ({"lr": np.complex64(1)}, r"--lr is \(1\+0j\), expected 0 to 100"),
+        ({"steps": 2.5}, "--steps is 2.5, expected int"),
+        ({"augment": "no"}, "--augment is 'no', expected bool"),
+        ({"planes": ["alphago48"]}, "--planes is .*, expected str"),
+        ({"teacher": Path("fast")}, "--teacher is .*, expected str"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"decay": "step"}, "--decay is 'step', expected one of cosine"),
         ({"planes": "alphago49"}, "--planes is 'alphago49', expected one of .*alphago48"),
@@ -853,6 +858,12 @@ def test_the_command_on_packed_games(tmp_path, capsys):
 def test_options_that_make_no_sense_are_refused(options, sentence):
     with pytest.raises(TrainingError, match=sentence):
         TrainingConfig(**options).network()
+
+
+def test_options_that_are_numbers_of_numpys_are_kept_in_checkpoints():
+    """Which are JSON, and know none of these."""
+    config = TrainingConfig(batch_size=np.int64(256), lr=np.float32(0.5), augment=np.False_)
+    assert json.loads(json.dumps(dataclasses.asdict(config))) == dataclasses.asdict(TrainingConfig(batch_size=256, lr=0.5, augment=False))
 
 
 def test_folded_weights_are_trained_with_the_statistics_of_many_batches():
