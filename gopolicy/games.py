@@ -199,6 +199,8 @@ class Filter:
         if self.since is not None and self.until is not None and self.since[: len(self.until)] > self.until:
             raise FilterError(f"no date is since {self.since} and until {self.until}")
         for pattern in (*self.exclude_players, *self.only_players):
+            if not isinstance(pattern, str):
+                raise FilterError(f"{pattern!r} is no regular expression, expected str")
             try:
                 re.compile(pattern)
             except re.error as error:

@@ -289,6 +289,8 @@ def test_filters(chosen: Filter, facts: dict[str, object], reason: str) -> None:
         {"sizes": 19},
         {"since": 2016},
         {"min_rank": 6},
+        {"exclude_players": (1,)},
+        {"only_players": (b"Zen",)},
     ],
 )
 def test_filters_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
