@@ -235,7 +235,7 @@ class PolicyNetwork(nn.Module):
         mode. ``positions`` are planes like those it is to be trained on, in parts (B, P, N, N) float: the running statistics are theirs.
 
         While it is trained, each batch's own statistics take the place of these: the more these are those of all positions, the less
-        the network is changed by that alone. Raises UsageError for a network that is not folded.
+        the network is changed by that alone. Raises UsageError for a network that is not folded, and where there are no positions.
         """
         if not self.config.folded:
             raise UsageError("network: only a folded network can be unfolded")
@@ -255,6 +255,8 @@ class PolicyNetwork(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
+        if not torch.is_tensor(moments[self.first]):
+            raise UsageError("network: there are no positions to unfold it with")
         for old, new in zip(self.layers, network.layers, strict=True):
             numbers, total, squares = moments[old]
             mean = total / numbers

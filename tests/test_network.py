@@ -133,6 +133,8 @@ def test_unfolded_is_the_same_function_with_normalisation(layers):
     np.testing.assert_allclose(lengths[1:], 2**0.5, rtol=1e-5)
     with pytest.raises(ValueError, match="only a folded network"):
         network.unfolded([seen])
+    with pytest.raises(ValueError, match="no positions"):
+        folded.unfolded([])
 
 
 @pytest.mark.parametrize("kind", KINDS)
