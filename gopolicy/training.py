@@ -72,6 +72,7 @@ INIT_LR = 1e-4  # where --init is given and no --lr: at that of fresh weights wh
 APART = 1024  # batches that come again together: what comes again sooner is learned by heart; 95 MB of answers for 128 positions each
 SETTLED = 20  # stones from which on a board is turned for the teacher: which way round people begin, only the board as it lies tells
 ASLEEP = 60.0  # seconds from which on it is a break that a process computes nothing: no step waits so long for a GPU or a disk
+KINDS_OF_OPTIONS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
 DEFAULT_MINUTES = 60.0  # where neither --steps nor --max-minutes is given
 
 
@@ -141,20 +142,19 @@ class TrainingConfig:
             "validate_every": (1, 2**40), "validation_positions": (1, 2**40), "log_every": (1, 2**40), "save_every": (0, 1e7),
         }  # fmt: skip
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+            name, choices = field.name, field.metadata["choices"]
+            value: Any = getattr(self, name)
+            kind: Any = type(field.default)
             if isinstance(value, np.generic):  # checkpoints are JSON, which has none of numpy's
-                object.__setattr__(self, field.name, value.item())
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:  # also for nan
-                raise OptionError(f"{flag(name)} is {value!r}, expected {low} to {high}")
-        for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), type(field.default)
-            if not isinstance(value, int | float if kind is float else kind):
-                raise OptionError(f"{flag(field.name)} is {value!r}, expected {kind.__name__}")
-            choices = field.metadata["choices"]
-            if choices and getattr(self, field.name) not in choices:
-                raise OptionError(f"{flag(field.name)} is {getattr(self, field.name)!r}, expected one of {', '.join(choices)}")
+                value = value.item()
+                object.__setattr__(self, name, value)
+            if not isinstance(value, (int, kind) if kind is float else kind):
+                raise OptionError(f"{flag(name)} is {value!r}, expected {KINDS_OF_OPTIONS[kind]}")
+            low, high = limits.get(name, (-math.inf, math.inf))
+            if kind in (int, float) and not low <= value <= high:  # also true for nan
+                raise OptionError(f"{flag(name)} is {value}, expected {low} to {high}")
+            if choices and value not in choices:
+                raise OptionError(f"{flag(name)} is {value!r}, expected one of {', '.join(choices)}")
         if self.planes not in PLANE_SETS:
             raise OptionError(f"--planes is {self.planes!r}, expected one of {', '.join(PLANE_SETS)}")
         for name, without in {"teacher_uses": 1, "teacher_views": 0, "teacher_weight": 1}.items():
@@ -1016,12 +1016,12 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
                 facts = checkpoint.facts | facts
             elif initial is not None:
                 facts["init"] = args.init
-                if initial.config.folded:  # as those of the package are
-                    if workers.first:
-                        say(f"batch normalisation of {args.init} is measured again, on {UNFOLD_POSITIONS:,} positions")
-                    initial = unfolded(initial, config, batches, workers)
             if workers.first:  # the others have read the folder: no process comes here before all have
                 held.enter_context(alone(out, seen))
+            if initial is not None and initial.config.folded:  # as those of the package are
+                if workers.first:
+                    say(f"batch normalisation of {args.init} is measured again, on {UNFOLD_POSITIONS:,} positions")
+                initial = unfolded(initial, config, batches, workers)
 
             validation = functools.partial(
                 fixed, games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
