@@ -81,8 +81,8 @@ def explain(error: Exception) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether it is Python or torch, which need not be loaded, that found no memory: the machine's or a GPU's."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or any(words in str(error) for words in NO_MEMORY)
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or any(words in str(error) for words in NO_MEMORY)
 
 
 @contextlib.contextmanager

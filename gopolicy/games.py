@@ -200,7 +200,7 @@ class Filter:
             raise FilterError(f"no date is since {self.since} and until {self.until}")
         for pattern in (*self.exclude_players, *self.only_players):
             if not isinstance(pattern, str):
-                raise FilterError(f"{pattern!r} is no regular expression, expected str")
+                raise FilterError(f"{pattern!r} is no regular expression: those are text")
             try:
                 re.compile(pattern)
             except re.error as error:
