@@ -301,9 +301,9 @@ def _read_chunk(chunk: Chunk, chosen: Filter, illegal: Illegal) -> list[Outcome]
         if isinstance(data, str):
             outcomes.append((name, "unreadable member", data))
             continue
-        for record in sgf.read_collection(data, name=name, illegal=illegal):
+        for number, record in enumerate(sgf.read_collection(data, name=name, illegal=illegal), start=1):
             if isinstance(record, SgfError):
-                outcomes.append((name, record.kind, str(record)))
+                outcomes.append((sgf.numbered(name, number), record.kind, str(record)))
                 continue
             reason = chosen.reason_against(record)
             outcomes.append((record.name, reason, "") if reason else pack_record(record, source))

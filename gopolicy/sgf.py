@@ -163,9 +163,14 @@ def read_collection(source: Path | str | bytes, *, name: str = "", illegal: Ille
 def _collection(data: bytes, is_text: bool, name: str, illegal: Illegal) -> Iterator[GameRecord | SgfError]:
     for number, game in enumerate(_games(data, is_text), start=1):
         try:
-            yield _record(game, name if number == 1 else f"{name}#{number}", illegal)
+            yield _record(game, numbered(name, number), illegal)
         except SgfError as error:
             yield error
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of a game of a file, of which 1 is the first."""
+    return name if number == 1 else f"{name}#{number}"
 
 
 def _load(source: Path | str | bytes, name: str) -> tuple[bytes, str, bool]:

@@ -559,6 +559,9 @@ def test_a_game_of_a_collection_is_refused_by_its_own_name(tmp_path: Path, capsy
     (one, other) = (game.name for game in read_collection((tmp_path / "two.sgf").read_bytes(), name=str(tmp_path / "two.sgf")))
     assert one != other
     assert report.refused == [(other, "another board size", "")]
+    (tmp_path / "two.sgf").write_text("(;SZ[19];B[aa])(;SZ[19];B[aa];W[aa])")
+    report = pack([tmp_path / "two.sgf"], tmp_path / "g.gpk")
+    assert report.refused == [(other, "illegal-move", "white A19 is illegal at move 2: the point is occupied")]
     with pytest.raises(SystemExit):
         cli.main(["pack", "", "--out", str(tmp_path / "g.gpk")])
     assert "'': expected the name of a file or folder" in capsys.readouterr().err
