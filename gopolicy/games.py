@@ -317,7 +317,7 @@ def _chunks(paths: list[Path], sources: list[str]) -> Iterator[Chunk]:
     chunk: Chunk = []
     held = 0
     for path in paths:
-        sources.append(archives.shown(path.name))
+        sources.append(archives.shown(Path(os.path.abspath(path)).name))  # "." has none
         for member in archives.members([path]):
             data = member.data if isinstance(member, archives.Member) else member.reason
             chunk.append((len(sources) - 1, member.name, data))

@@ -570,6 +570,14 @@ def test_a_game_of_a_collection_is_refused_by_its_own_name(tmp_path: Path, capsy
     assert "argument --out: '': expected the name of a file or folder" in capsys.readouterr().err
 
 
+def test_the_folder_at_hand_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(tmp_path / "mine", [record(1)]))
+    for place in (".", "../mine"):
+        pack([place], tmp_path / "g.gpk")
+        packed = PackedGames.open(tmp_path / "g.gpk")
+        assert (packed.sources, packed.record(0).name) == (["mine"], "mine #0")
+
+
 @pytest.mark.parametrize(
     "option",
     [
