@@ -633,7 +633,7 @@ class Engine:
         told = range(symmetry.COUNT) if which == "all" else [_whole(which)]
         if not 0 <= told[0] < symmetry.COUNT:
             raise GtpError("syntax error")
-        board = self._turn_of(self.board.to_play)
+        board = self.board
         legal = board.legal_mask()
         white, lead, owners = 0.5, 0.0, np.zeros((board.size, board.size), dtype=np.float32)
         if self.scorer is not None:
