@@ -39,7 +39,7 @@ def prepare(network: PolicyNetwork, device: torch.device, number: torch.dtype) -
             packed = (_Winograd if wide else _Packed)(network, number)
             size = network.config.size
             packed(torch.zeros(1, network.config.in_planes, size, size, dtype=number))
-        except (AttributeError, RuntimeError, NotImplementedError, TypeError):
+        except (AttributeError, RuntimeError, TypeError):
             pass  # these operators are torch's own affair: another version may have them otherwise
         else:
             return packed
@@ -56,7 +56,7 @@ def has_int8(device: torch.device) -> bool:
         planes = torch.zeros(1, 4, 5, 5, dtype=torch.uint8)
         operands = _integers(some, 1.0)(planes)
         _quantised_convolution()(planes, 1.0, 0, *operands, 1.0, 0, torch.uint8, "relu", [], "")
-    except (AttributeError, RuntimeError, NotImplementedError, TypeError):  # as in ``prepare``
+    except (AttributeError, RuntimeError, TypeError):  # as in ``prepare``
         return False
     return True
 
