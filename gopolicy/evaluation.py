@@ -2,7 +2,8 @@
 
 A position counts as published figures count it: the network's first choice among all points against the move that was
 played, passes left out. Positions of one game are not independent, so every interval is made from whole games: the variance of
-the ratio (right answers / positions) between games (Cochran, Sampling Techniques, 3rd ed., section 2.11).
+the ratio (right answers / positions) between games (Cochran, Sampling Techniques, 3rd ed., section 2.11), by Student's distribution, as
+two games tell little of how games differ.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PHASES = ((1, 50), (51, 100), (101, 150), (151, 200), (201, 10_000))
 CALIBRATION_BINS = 10
 NONE = "none"  # of ranks that are not known
 WRONG = 6  # pictures of positions, by default
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 95 % of the t distribution lie so near, by degrees of freedom
 
 
 @dataclass
@@ -95,8 +97,9 @@ def half_interval(right: npt.NDArray[Any], game: npt.NDArray[np.int64]) -> float
         return float("nan")
     sums = np.bincount(index, weights=right.astype(np.float64))
     rest = sums - right.mean() * positions
-    count = len(positions)
-    return float(1.96 * np.sqrt(count / (count - 1) * np.sum(rest**2)) / positions.sum())
+    count, free = len(positions), len(positions) - 1
+    factor = STUDENT[free - 1] if free <= len(STUDENT) else 1.96 + 2.372 / free + 2.82 / free**2
+    return float(factor * np.sqrt(count / free * np.sum(rest**2)) / positions.sum())
 
 
 def figures(answers: Answers, chosen: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:

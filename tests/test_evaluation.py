@@ -95,8 +95,28 @@ def test_the_interval_covers_what_it_should() -> None:
         held += abs(right.mean() - 0.45) < half_interval(right, game)
     assert 0.91 < held / 400 < 0.98
     assert math.isnan(half_interval(np.array([True, False]), np.array([4, 4])))
-    # Three of four right, and none of two: 1 more and 1 less than half of the positions of each game.
-    assert half_interval(np.array([1, 1, 1, 0, 0, 0]), np.array([7, 7, 7, 7, 2, 2])) == pytest.approx(1.96 * math.sqrt(2 / 1 * (1 + 1)) / 6)
+    # Three of four right, and none of two: 1 more and 1 less than half of the positions of each game; Student's 12.706 for two games.
+    assert half_interval(np.array([1, 1, 1, 0, 0, 0]), np.array([7, 7, 7, 7, 2, 2])) == pytest.approx(12.706 * 2 / 6)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12])
+def test_the_interval_of_few_games_covers_it_too(count: int) -> None:
+    """What the variance between few games says is itself uncertain: with 1.96 only 70 in 100 intervals of two games held the true mean."""
+    rng = np.random.default_rng(count)
+    game = np.repeat(np.arange(count), 100)
+    held = 0
+    for _ in range(600):
+        right = rng.random(len(game)) < rng.normal(0.5, 0.08, size=count)[game]
+        held += abs(right.mean() - 0.5) <= half_interval(right, game)
+    assert 0.92 < held / 600 < 0.98
+
+
+def test_the_factor_of_an_interval_is_student_s() -> None:
+    """Against tables of the t distribution, two-sided, 95 %."""
+    for games, factor in [(10, 2.262), (11, 2.228), (12, 2.201), (21, 2.086), (31, 2.042), (61, 2.000), (10**6, 1.960)]:
+        sums = np.where(np.arange(games) % 2, 1.0, -1.0)
+        spread = math.sqrt(games / (games - 1) * np.sum((sums - sums.mean()) ** 2)) / games
+        assert half_interval(sums, np.arange(games)) == pytest.approx(factor * spread, rel=2e-3)
 
 
 def test_parts_add_up_to_the_whole(packed_file: Path, player: Policy) -> None:

@@ -124,8 +124,8 @@ def test_the_difference_is_told_with_the_interval_of_whole_games() -> None:
     columns = [0, 0, 1, 1], [1, 2, 1, 2], [0, 1, 2, 3], [1.0, 2, 3, 4], [0.5] * 4, [1, -1, 1, -1]
     here = evaluation.Answers(*map(np.array, columns))
     new = replace(here, rank=np.array([0, 0, 2, 3]), cross_entropy=np.array([1.0, 1.9, 3, 4.3]))
-    # right: 1 in 4, games 1 and 0 with 0.5 expected of each: 1.96 · √(2 · (0.5² + 0.5²)) / 4; nats: -0.1 and 0.3 with 0.1 of each
-    assert release.difference(new, here) == "top-1 +25.00 ± 49.00 points, cross-entropy +0.0500 ± 0.1960"
+    # right: 1 in 4, games 1 and 0 with 0.5 expected of each: 12.706 · √(2 · (0.5² + 0.5²)) / 4; nats: -0.1 and 0.3 with 0.1 of each
+    assert release.difference(new, here) == "top-1 +25.00 ± 317.65 points, cross-entropy +0.0500 ± 1.2706"
 
 
 def test_a_release_that_is_stopped_changes_nothing(
