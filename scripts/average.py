@@ -46,6 +46,15 @@ def described(name: str, description: dict[str, Any], share: float) -> dict[str,
     return {"weights": Path(name).name, "share": share, **told}
 
 
+def check_out(out: Path) -> None:
+    """Raises WeightsError where weights would take the place of another kind of file."""
+    if out.is_file() and out.stat().st_size:
+        try:
+            weights.load(out)
+        except WeightsError:
+            raise WeightsError(f"{out} is there, and holds no weights: name another file to write, not to lose it") from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", help=f"a file, or one of {', '.join(weights.PACKAGED)}: what a training started from")
@@ -56,6 +65,7 @@ def main() -> int:
     if not 0 <= args.share <= 1:
         parser.error(f"--share is {args.share:g}, expected 0 to 1")
     try:
+        check_out(args.out)
         (first, of_first), (second, of_second) = weights.load(args.first), weights.load(args.second)
         averaged = [described(args.first, of_first, 1 - args.share), described(args.second, of_second, args.share)]
         weights.save(args.out, between(first, second, args.share), {"averaged": averaged})

@@ -104,3 +104,15 @@ def test_wrong_use_is_told(tmp_path: Path, run: Callable[..., tuple[int, str]]) 
         found, said = run(*words)
         assert (found, sentence in said) == (status, True), said
     assert not (tmp_path / "c").exists()
+
+
+def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
+    saved(tmp_path / "a", 1)
+    games = tmp_path / "games.gpk"
+    games.write_bytes(b"games that took an hour to pack")
+    found, said = run(tmp_path / "a", tmp_path / "a", "--out", games)
+    assert (found, said) == (1, f"average.py: {games} is there, and holds no weights: name another file to write, not to lose it\n")
+    assert games.read_bytes() == b"games that took an hour to pack"
+    for out in ("a", "empty"):  # weights may be written over, and a file that holds nothing
+        (tmp_path / "empty").touch()
+        assert run(tmp_path / "a", tmp_path / "a", "--out", tmp_path / out) == (0, "")
