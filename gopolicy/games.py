@@ -682,8 +682,8 @@ def bar(**options: Any) -> Any:
     return tqdm(file=sys.stderr, mininterval=0.5 if sys.stderr.isatty() else 10, **options)
 
 
-def pack_with_bar(paths: Iterable[Path], out: Path, **options: Any) -> Report:
-    """``pack``, with its progress and its report on standard error."""
+def pack_with_bar(paths: Iterable[Path], out: Path, *, name_unreadable: bool = True, **options: Any) -> Report:
+    """``pack``, with its progress, its report and the archives that it could not read on standard error."""
     with bar(unit=" games", desc="packing") as shown:
 
         def progress(read: int, kept: int) -> None:
@@ -692,18 +692,20 @@ def pack_with_bar(paths: Iterable[Path], out: Path, **options: Any) -> Report:
 
         report = pack(paths, out, progress=progress, **options)
     print(report, file=sys.stderr)
+    if name_unreadable:
+        unreadable = [f"{name}: {sentence}" for name, kind, sentence in report.refused if kind == "unreadable member"]
+        print("".join(f"{line}\n" for line in unreadable[:REFUSED_SHOWN]), end="", file=sys.stderr)
     return report
 
 
 def run(args: Any) -> int:
     """``gopolicy pack``."""
-    report = pack_with_bar(args.archives, args.out, chosen=filter_from(args), illegal=args.illegal, processes=args.processes)
-    if args.list_refused:
+    listed = args.list_refused
+    options = {"chosen": filter_from(args), "illegal": args.illegal, "processes": args.processes, "name_unreadable": not listed}
+    report = pack_with_bar(args.archives, args.out, **options)
+    if listed:
         for name, kind, sentence in report.refused:
             print(f"{kind}\t{name}\t{sentence}".rstrip("\t"))
-    else:
-        unreadable = [f"{name}: {sentence}" for name, kind, sentence in report.refused if kind == "unreadable member"]
-        print("".join(f"{line}\n" for line in unreadable[:REFUSED_SHOWN]), end="", file=sys.stderr)
     packed = PackedGames.open(args.out)
     splits = ", ".join(f"{count} {name}" for name, count in packed.summary()["splits"].items())
     print(f"{args.out}: {len(packed)} games ({splits}), {args.out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)

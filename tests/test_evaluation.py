@@ -344,6 +344,9 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     of_archives = json.loads(said.out)
     assert re.search(r"packing: \d+ games .* \d+ kept", said.err)  # half a minute of silence, for a large archive
     assert (of_archives["split"], of_archives["positions"]) == ("all", 60)
+    (tmp_path / "half.zip").write_bytes(b"PK\3\4, and then the download broke off")
+    assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), str(tmp_path / "half.zip"), "--max-positions", "60"]) == 0
+    assert f"\n{tmp_path / 'half.zip'}: it cannot be read to its end" in capsys.readouterr().err, "of what the figures are not is named"
 
 
 def test_what_was_measured_before_a_stop_is_told(
