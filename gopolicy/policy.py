@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Iterable
@@ -38,6 +39,10 @@ GAME = (
     "malaneoeesgna"
 )
 EVERY = 8  # of its positions are examples of what a network is asked
+
+if hasattr(os, "register_at_fork"):
+    # Threads stay behind in a fork, as ``multiprocessing`` makes them on Linux up to Python 3.13: a child would wait for torch's forever.
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 def examples(planes: str) -> Tensor:
@@ -204,9 +209,9 @@ def load(
 ) -> Policy:
     """The policy of a weights file, or of weights that come with the package: ``default``, ``fast`` for slow machines, ``playouts``.
 
-    ``threads`` sets how many threads torch uses in this process; ``precision`` is ``"auto"``, ``"bf16"``, ``"float32"`` or
-    ``"int8"`` (see ``Policy``). Raises WeightsError for weights that cannot be used, DeviceError for a device or a
-    precision.
+    ``threads`` sets how many threads torch uses in this process; one that is forked from it has one. ``precision`` is ``"auto"``,
+    ``"bf16"``, ``"float32"`` or ``"int8"`` (see ``Policy``). Raises WeightsError for weights that cannot be used, DeviceError for a
+    device or a precision.
     """
     network, description = weights.load(weights_name)
     if threads is not None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -334,3 +337,22 @@ def test_what_is_of_another_type_is_said_in_a_sentence(ask: Callable[[Policy, Bo
 def test_what_yields_boards_can_be_asked_about() -> None:
     player = gopolicy.load("fast")
     assert len(player.top_k_batch(Board(9) for _ in range(3))) == 3
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="nothing forks here")
+def test_a_forked_process_gets_answers() -> None:
+    """``multiprocessing`` forks on Linux up to Python 3.13: torch's threads do not come along, and a child had waited for them forever."""
+    program = (
+        "import multiprocessing, gopolicy\n"
+        "policy, board = gopolicy.load('playouts', device='cpu', threads=2), gopolicy.Board(19)\n"
+        "board.play('Q16')\n"
+        "def ask(name):\n"
+        "    mine = gopolicy.load(name, device='cpu') if name else policy\n"
+        "    return [moves[0].move for moves in mine.top_k_batch([board] * 8)]\n"
+        "before = ask('')\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    print([moves == before for moves in pool.map_async(ask, ['', 'playouts']).get(45)])\n"
+        "print(ask('') == before, gopolicy.policy.torch.get_num_threads())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[True, True]\nTrue 2\n", done.stderr
