@@ -228,6 +228,13 @@ def playable(packed: PackedGames, split: str) -> tuple[npt.NDArray[np.int64], np
     return games[counts > 0], counts[counts > 0]
 
 
+def other_boards(packed: PackedGames, split: str) -> str:
+    """A sentence about the games of a split that are not on 19×19; empty where all are."""
+    sizes = packed.facts["size"][packed.indices(split)]
+    other = int((sizes != SIZE).sum())
+    return f"{other:,} of {len(sizes):,} games are not on {SIZE}x{SIZE} boards, and are left out" if other else ""
+
+
 def _made_ahead(pool: ThreadPoolExecutor, make: Callable[[int], Made], numbers: Iterable[int], most: int) -> Iterator[Made]:
     """What ``make`` gives for each of ``numbers``, in their order; at most ``most`` are made or wait while one is used."""
     ahead: deque[Future[Made]] = deque()

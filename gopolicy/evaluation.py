@@ -309,6 +309,8 @@ def run(args: Any) -> int:
             games.pack_with_bar(args.games, folder / "games.gpk", processes=cores())
             packed, split = games.PackedGames.open(folder / "games.gpk"), "all"
         _, counts = batches.playable(packed, split)
+        if len(counts) and (others := batches.other_boards(packed, split)):  # without any, that is told below
+            print(others, file=sys.stderr)
         total = int(counts.sum()) if args.max_positions is None else min(int(counts.sum()), args.max_positions)
         parts: list[Answers] = []
         stopped = False

@@ -58,7 +58,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gopolicy import atomic, metrics, policy, symmetry, weights
-from gopolicy.batches import PER_GAME, Batches, fixed, playable
+from gopolicy.batches import PER_GAME, Batches, fixed, other_boards, playable
 from gopolicy.errors import MAX_THREADS, GoPolicyError, UsageError, flag, lacks_memory, quoted
 from gopolicy.features import PLANE_SETS
 from gopolicy.games import PackedGames, named_path
@@ -1026,6 +1026,8 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
             validation = functools.partial(
                 fixed, games, "validation", max_positions=config.validation_positions, planes=config.planes, seed=0
             )
+            if workers.first and (others := other_boards(games, "all")):
+                say(others)
             measured = bool(playable(games, "validation")[1].any())
             if not measured and workers.first:
                 say(

@@ -349,6 +349,20 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert f"\n{tmp_path / 'half.zip'}: it cannot be read to its end" in capsys.readouterr().err, "of what the figures are not is named"
 
 
+def test_games_on_other_boards_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a packed set of several sizes; of one that has 19×19 alone nothing is said."""
+    folder = test_games.write(tmp_path / "in", [test_games.record(1), test_games.record(2)])
+    for i in range(3):
+        (folder / f"small{i}.sgf").write_text(f"(;SZ[9];B[aa];W[b{'abc'[i]}])")
+    for sizes, said in (((9, 19), "3 of 5 games are not on 19x19 boards, and are left out\n"), ((19,), "")):
+        pack([folder], tmp_path / "g.gpk", chosen=Filter(sizes=sizes))
+        assert cli.main(["evaluate", "playouts", str(tmp_path / "g.gpk"), "--split", "all", "--max-positions", "9", "--device", "cpu"]) == 0
+        assert "".join(re.findall(".*left out\n", capsys.readouterr().err)) == said
+        command = ["train", str(tmp_path / "g.gpk"), "--out", str(tmp_path / f"run{len(sizes)}"), "--steps", "1", "--device", "cpu"]
+        assert cli.main([*command, "--filters", "2", "--layers", "2", "--planes", "stones1", "--batch-size", "8"]) == 0
+        assert "".join(re.findall(".*left out\n", capsys.readouterr().err)) == said
+
+
 def test_what_was_measured_before_a_stop_is_told(
     packed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
