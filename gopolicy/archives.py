@@ -81,10 +81,12 @@ def members(paths: Iterable[Path | str]) -> Iterator[Item]:
 
 
 def check(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The paths. Raises GamesError for the first that does not exist, and UsageError for one that stands in no list."""
+    """The paths. Raises GamesError for the first that does not exist, and UsageError for one that stands in no list, or for none."""
     if isinstance(paths, str | os.PathLike):  # the letters of a name are paths too
         raise UsageError(f"paths stand in a list, as [{os.fspath(paths)!r}]")
     roots = [Path(path) for path in paths]
+    if not roots:
+        raise UsageError("no archive is named: expected paths, as ['games.zip']")
     for root in roots:
         if not root.exists():
             raise GamesError(f"there is no file or folder {root}")

@@ -189,6 +189,12 @@ def test_a_path_that_stands_in_no_list(path: str | Path) -> None:
         members(path)  # type: ignore[arg-type]
 
 
+def test_an_empty_list() -> None:
+    """As of a pattern of names that fits none: it had ended in "there is no SGF game in", and no name."""
+    with pytest.raises(UsageError, match=r"^no archive is named: expected paths, as \['games.zip'\]$"):
+        members([])
+
+
 # ------------------------------------------------------------------------------------------------- nothing is trusted
 
 
