@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gopolicy import batches, draw, games, policy
+from gopolicy import __version__, batches, draw, games, policy
 from gopolicy.coords import BLACK, WHITE, colour_name, point_to_gtp
 from gopolicy.errors import MAX_THREADS, GamesError, UsageError, cores, flag, whole_number
 
@@ -283,6 +283,20 @@ def _is_packed(path: Path) -> bool:
         return path.suffix == ".gpk"  # so that opening it says what is wrong
 
 
+def asked(player: policy.Policy, args: Any, packed: games.PackedGames) -> dict[str, Any]:
+    """Whom, about what and how the command has asked: what a figure is cited with, and what another has to share with it."""
+    data = packed.summary()
+    return {
+        "gopolicy": __version__,
+        "weights": args.weights,
+        "saved": player.description["saved"],  # other weights may have had the name before
+        "precision": player.precision,
+        "sources": data["sources"],
+        "digest": data["digest"],
+        "seed": args.seed,
+    }
+
+
 def run(args: Any) -> int:
     """``gopolicy evaluate``."""
     for name, least, most in (("max_positions", 1, None), ("threads", 1, MAX_THREADS), ("seed", 0, None), ("wrong", 0, None)):
@@ -328,8 +342,8 @@ def run(args: Any) -> int:
         given = joined(parts)
         if stopped:
             print(f"stopped: the figures are of {len(given.game):,} of {total:,} positions, of games drawn at random", file=sys.stderr)
-        result = summary(given, packed, split, args.symmetries)
-        print(json.dumps(result) if args.json else report(result), flush=True)
+        result = asked(player, args, packed) | summary(given, packed, split, args.symmetries)
+        print(json.dumps(result) if args.json else f"{report(result)}\n\n{cited(result)}", flush=True)
         if args.pictures is not None:
             wrong = WRONG if args.wrong is None else args.wrong
             write_pictures(given, packed, player, args.pictures, wrong, args.symmetries)
@@ -353,3 +367,10 @@ def report(result: dict[str, Any]) -> str:
         f"  {100 * row_['prob']:5.1f} %: {100 * row_['played']:5.1f} %  ({row_['positions']:,} positions)" for row_ in result["calibration"]
     ]
     return "\n".join(lines)
+
+
+def cited(result: dict[str, Any]) -> str:
+    """Whom, about what and how the command has asked, as a sentence."""
+    views = "one view" if result["symmetries"] == 1 else f"{result['symmetries']} views"
+    whom = f"{result['weights']}, saved {result['saved']}, {views}, {result['precision']}, gopolicy {result['gopolicy']}"
+    return f"asked: {whom}; about the split {result['split']} of the games {result['digest']}, seed {result['seed']}"

@@ -598,10 +598,11 @@ class PackedGames:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Facts about the set for a description or a report."""
+        """Facts about the set for a description or a report; the digest tells sets of games apart."""
         splits = {name: int(np.sum(self.facts["split"] == i)) for i, name in enumerate(SPLITS)}
         servers = Counter(self.servers[i] or "unknown" for i in self.facts["server"])
         return {
+            "digest": hashlib.sha256(self.facts["hash"].tobytes()).hexdigest()[:16],
             "games": len(self),
             "moves": len(self.moves),
             "splits": splits,

@@ -27,7 +27,7 @@ from gopolicy.board import Board, check_board
 from gopolicy.coords import point_to_gtp
 from gopolicy.errors import MAX_THREADS, DeviceError, GoPolicyError, UsageError, whole_number
 from gopolicy.features import PLANE_SETS, encode
-from gopolicy.network import PolicyNetwork, resolve_precision
+from gopolicy.network import PRECISIONS, PolicyNetwork, resolve_precision
 
 TURN = 0.001  # enough to tell apart what is alike, and nothing beside it
 # A game of GNU Go against itself, of those in data/, up to its passes: positions from an opening to a full board.
@@ -89,6 +89,8 @@ class Policy:
         else:
             self.number = resolve_precision(precision, device)
             self.logits = inference.prepare(network.folded(), device, self.number)
+            precision = next(name for name, number in PRECISIONS.items() if number == self.number)
+        self.precision = precision
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a Policy cannot be copied or pickled, as torch's prepared layers cannot: call load() in each process")

@@ -964,9 +964,8 @@ def telling_of_memory(config: TrainingConfig) -> Iterator[None]:
 
 
 def data_facts(source: str | os.PathLike[str], games: PackedGames, positions: int) -> dict[str, Any]:
-    """What a run tells of its games: the file, a digest that tells sets of games apart, the positions it trains on, a summary."""
-    digest = hashlib.sha256(games.facts["hash"].tobytes()).hexdigest()[:16]
-    return {"file": str(Path(source).resolve()), "digest": digest, "positions": positions, **games.summary()}
+    """What a run tells of its games: the file, the positions it trains on, a summary."""
+    return {"file": str(Path(source).resolve()), "positions": positions, **games.summary()}
 
 
 def teacher_facts(config: TrainingConfig) -> dict[str, str]:

@@ -605,7 +605,7 @@ def plan(chosen: Iterable[Set], base: dict[str, Any], budget: Budget, seeds: int
                 raise AblationError(f"two different configurations are named {each.name}")
             before[1].update(dict.fromkeys(one.tests))
     files = {file: PackedGames.open(file) for file in {each.design.games or games for each, _ in wanted.values()}}
-    digests = {file: training.data_facts(file, packed, 0)["digest"] for file, packed in files.items()}
+    digests = {file: packed.summary()["digest"] for file, packed in files.items()}
     runs: dict[str, Run] = {}
     for seed in range(1, seeds + 1):
         for each, tests in wanted.values():
@@ -867,8 +867,7 @@ def write_line(path: Path, line: dict[str, Any]) -> None:
 def run_all(runs: list[Run], out: Path, games: str, test_positions: int, workers: Workers) -> int:
     """Trains and tests what is not done yet; 0, or the status of the signal that stopped it."""
     packed = PackedGames.open(games)
-    facts = training.data_facts(games, packed, 0)
-    about = {"file": Path(games).name, "games": len(packed), "digest": facts["digest"]}
+    about = {"file": Path(games).name, "games": len(packed), "digest": packed.summary()["digest"]}
     done = read_lines(out / LINES)
     failed = {key for (key, _, _), line in done.items() if "failed" in line}  # of whatever tests: it has diverged
     needed = [(games, packed, "test"), *((file, PackedGames.open(file), "validation") for file in {run.games for run in runs})]

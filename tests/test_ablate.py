@@ -93,7 +93,7 @@ def test_equal_positions_and_nothing_twice(
     said = capsys.readouterr().err
     assert re.search(r"^--- 3 of 4: small-batch, seed 1; [\d,]+ weights, [\d,]+ multiply-adds a position, 12 steps$", said, re.MULTILINE)
     assert said.endswith(f"all 4 runs are done; python scripts/ablate.py --out {out} --report shows them\n")
-    digest = training.data_facts(packed_file, PackedGames.open(packed_file), 0)["digest"]
+    digest = PackedGames.open(packed_file).summary()["digest"]
     for line in lines(out).values():
         (folder,) = out.glob(f"{line['name']}-seed1-*")
         assert metrics.read(folder)[-1]["positions"] == line["positions"] == 96

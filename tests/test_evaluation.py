@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from gopolicy import batches, cli, draw, evaluation, policy, weights
+from gopolicy import __version__, batches, cli, draw, evaluation, policy, training, weights
 from gopolicy.board import Board
 from gopolicy.coords import BLACK, PASS, WHITE, point_to_gtp
 from gopolicy.errors import GamesError, GoPolicyError, UsageError
@@ -251,7 +251,7 @@ def test_pictures_of_known_answers(
         np.testing.assert_allclose(line.get_xydata(), [*enumerate(shares[:3])], atol=1e-3)  # without those of no rank
     assert right.get_xticks().tolist() == [0, 1, 2, 4]
     (top,) = (max(end for _, end in bar) for place, bar in enumerate(right.containers[0].lines[2][0].get_segments()) if place == 2)
-    assert top == pytest.approx(80 + 196 * math.sqrt(5 / 4 * (24**2 + 4 * 6**2)) / 150, abs=1e-2)  # 24 less than 80 %, and 6 more in four
+    assert top == pytest.approx(80 + 277.6 * math.sqrt(5 / 4 * (24**2 + 4 * 6**2)) / 150, abs=1e-2)  # 24 less than 80 %, and 6 more in four
 
     board, path, probs, title, played = boards_drawn[0]
     game = packed.record(7)
@@ -335,7 +335,17 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     for seed in (1, 3):
         assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(packed_file), *options, "--seed", str(seed)]) == 0
         printed.append(json.loads(capsys.readouterr().out))
-        assert printed[-1] == evaluation.evaluate(asked, packed, "test", symmetries=8, max_positions=50, seed=seed)
+        of_it = evaluation.evaluate(asked, packed, "test", symmetries=8, max_positions=50, seed=seed)
+        assert {name: printed[-1][name] for name in of_it} == of_it
+        assert {name: value for name, value in printed[-1].items() if name not in of_it} == {
+            "gopolicy": __version__,
+            "weights": str(tmp_path / "w.safetensors"),
+            "saved": asked.description["saved"],
+            "precision": "bf16" if asked.number == torch.bfloat16 else "float32",
+            "sources": packed.sources,
+            "digest": training.data_facts(packed_file, packed, 0)["digest"],  # as weights have it that were trained on these games
+            "seed": seed,
+        }
         assert (printed[-1]["split"], printed[-1]["positions"]) == ("test", 50)
     assert printed[0]["cross_entropy"] != printed[1]["cross_entropy"]
     assert {"top1", "top5", "cross_entropy", "by", "calibration"} <= set(printed[0])
@@ -346,7 +356,10 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert (of_archives["split"], of_archives["positions"]) == ("all", 60)
     (tmp_path / "half.zip").write_bytes(b"PK\3\4, and then the download broke off")
     assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(ARCHIVE), str(tmp_path / "half.zip"), "--max-positions", "60"]) == 0
-    assert f"\n{tmp_path / 'half.zip'}: it cannot be read to its end" in capsys.readouterr().err, "of what the figures are not is named"
+    said = capsys.readouterr()
+    assert f"\n{tmp_path / 'half.zip'}: it cannot be read to its end" in said.err, "of what the figures are not is named"
+    told = r"saved 20.*, one view, (bf16|float32), gopolicy .*; about the split all of the games [0-9a-f]{16}, seed 1"
+    assert re.fullmatch(f"asked: {re.escape(str(tmp_path))}/w.safetensors, {told}", said.out.splitlines()[-1])
 
 
 def test_games_on_other_boards_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
