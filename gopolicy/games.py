@@ -348,8 +348,9 @@ def _ordered(chunks: Iterable[Chunk], chosen: Filter, illegal: Illegal, processe
         for chunk in chunks:
             yield _read_chunk(chunk, chosen, illegal)
         return
-    # Windows can wait for no more than 61. Ctrl-C reaches all processes: this one tells the others.
-    with ProcessPoolExecutor(min(processes, 61), initializer=_begin_reading) as pool:
+    processes = min(processes, 61)  # Windows can wait for no more
+    # Ctrl-C reaches all processes: this one tells the others.
+    with ProcessPoolExecutor(processes, initializer=_begin_reading) as pool:
         ahead: list[Future[list[Outcome]]] = []
         try:
             for chunk in chunks:
