@@ -354,7 +354,8 @@ def report(result: dict[str, Any]) -> str:
     """The figures as a table."""
 
     def row(label: str, values: dict[str, Any]) -> str:
-        interval = "" if values["top1_interval"] is None else f" ±{100 * values['top1_interval']:.2f}"
+        half = values["top1_interval"]
+        interval = "" if half is None or half >= 1 else f" ±{100 * half:.2f}"  # of two games it can be wider than the scale
         top1 = f"{100 * values['top1']:6.2f} %{interval:<8}"
         rest = f"{100 * values['top5']:8.2f} %{values['cross_entropy']:9.4f}{values['positions']:12,}{values['games']:9,}"
         return f"{label:<22}{top1}{rest}"

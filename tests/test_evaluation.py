@@ -214,12 +214,13 @@ def test_the_edges_of_kinds_and_of_calibration(tmp_path: Path) -> None:
 
 def test_the_table_shows_each_figure_in_its_column() -> None:
     figures_ = {"top1": 0.5125, "top1_interval": 0.0123, "top5": 0.875, "cross_entropy": 1.75, "positions": 12345, "games": 67}
-    by = {"phase": {"1-50": figures_ | {"top1_interval": None}}}
+    by = {"phase": {"1-50": figures_ | {"top1_interval": None}, "51-100": figures_ | {"top1_interval": 1.9271}}}
     rows = evaluation.report({**figures_, "by": by, "calibration": [{"prob": 0.95, "played": 0.9, "positions": 1234}]}).split("\n")
     assert [" ".join(row.split()) for row in rows if row] == [
         "top-1 top-5 x-entropy positions games",
         "all 51.25 % ±1.23 87.50 % 1.7500 12,345 67",
         "phase 1-50 51.25 % 87.50 % 1.7500 12,345 67",
+        "phase 51-100 51.25 % 87.50 % 1.7500 12,345 67",
         "calibration of the first choice: given probability, and share played",
         "95.0 %: 90.0 % (1,234 positions)",
     ]
