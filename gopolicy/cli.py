@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.move is not None:
         whole_number(args.move, "--move", 1)
+    whole_number(args.k, "-k", 1)
     record = sgf.read_until(args.game, args.move)
     end = len(record.moves) + 1
     number = end if args.move is None else args.move
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     from gopolicy import policy  # here: torch takes a second, and there may be no such game or move
 
     player = policy.load(args.weights, device=args.device)
-    candidates = player.top_k(board, args.k, args.symmetries)
+    ranked = player.top_k(board, board.size**2, args.symmetries)
+    candidates = ranked[: args.k]
     vertex = point_to_gtp(record.moves[number - 1][1], record.size) if number <= len(record.moves) else None
     if args.json:
         moves = [{"move": candidate.move, "prob": round(candidate.prob, 6)} for candidate in candidates]
@@ -69,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.game.name}: {colour_name(board.to_play)} to play move {number}{passed}")
     print(draw.board_text(board, candidates))
     if vertex is not None:
-        place = next((i for i, candidate in enumerate(candidates) if candidate.move == vertex), None)
-        print(f"played: {vertex}" + ("" if place is None else f", choice {place + 1} of the network"))
+        places = (f", choice {at} of the network, {100 * move.prob:.1f} %" for at, move in enumerate(ranked, 1) if move.move == vertex)
+        print(f"played: {vertex}{next(places, '')}")  # a pass has no place
     return 0
 
 

@@ -54,7 +54,10 @@ def test_top_tells_the_moves_and_the_one_played(game: Path, weights_file: Path, 
     assert cli.main(command) == 0
     drawn = capsys.readouterr().out
     assert printed["top"][0]["move"] in drawn
-    assert printed["played"] in drawn
+    ranked = policy.load(weights_file).top_k(record(4).position(57), 361)
+    place = [candidate.move for candidate in ranked].index(printed["played"])
+    assert place >= 3, "the table does not tell where it stands"
+    assert drawn.endswith(f"played: {printed['played']}, choice {place + 1} of the network, {100 * ranked[place].prob:.1f} %\n")
     tops = []
     for views in (1, 8):
         assert cli.main([*command, "--json", "--symmetries", str(views)]) == 0
