@@ -289,7 +289,7 @@ def asked(player: policy.Policy, args: Any, packed: games.PackedGames) -> dict[s
     return {
         "gopolicy": __version__,
         "weights": args.weights,
-        "saved": player.description["saved"],  # other weights may have had the name before
+        "saved": player.description.get("saved"),  # other weights may have had the name before
         "precision": player.precision,
         "sources": data["sources"],
         "digest": data["digest"],
@@ -373,5 +373,6 @@ def report(result: dict[str, Any]) -> str:
 def cited(result: dict[str, Any]) -> str:
     """Whom, about what and how the command has asked, as a sentence."""
     views = "one view" if result["symmetries"] == 1 else f"{result['symmetries']} views"
-    whom = f"{result['weights']}, saved {result['saved']}, {views}, {result['precision']}, gopolicy {result['gopolicy']}"
+    saved = f", saved {result['saved']}" if result["saved"] else ""  # a description made by hand may not tell
+    whom = f"{result['weights']}{saved}, {views}, {result['precision']}, gopolicy {result['gopolicy']}"
     return f"asked: {whom}; about the split {result['split']} of the games {result['digest']}, seed {result['seed']}"

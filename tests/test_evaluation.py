@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from gopolicy import __version__, batches, cli, draw, evaluation, policy, training, weights
 from gopolicy.board import Board
@@ -361,6 +363,18 @@ def test_the_command_prints_one_json_object_and_takes_archives_too(
     assert f"\n{tmp_path / 'half.zip'}: it cannot be read to its end" in said.err, "of what the figures are not is named"
     told = r"saved 20.*, one view, (bf16|float32), gopolicy .*; about the split all of the games [0-9a-f]{16}, seed 1"
     assert re.fullmatch(f"asked: {re.escape(str(tmp_path))}/w.safetensors, {told}", said.out.splitlines()[-1])
+
+
+def test_weights_that_do_not_tell_their_date(packed_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As those whose description another program wrote: what was measured is not lost for it."""
+    weights.save(tmp_path / "w.safetensors", network(), {})
+    with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        ((key, text),) = file.metadata().items()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    told = {name: value for name, value in json.loads(text).items() if name != "saved"}
+    save_file(tensors, tmp_path / "w.safetensors", {key: json.dumps(told)})
+    assert cli.main(["evaluate", str(tmp_path / "w.safetensors"), str(packed_file), "--max-positions", "20"]) == 0
+    assert "w.safetensors, one view, " in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_games_on_other_boards_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
