@@ -104,21 +104,30 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm2d(outputs) if normalised else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        return x if self.norm is None else self.norm(x)
+        if self.norm is None or self.norm.training:
+            x = self.conv(x)
+            return x if self.norm is None else self.norm(x)
+        weight, bias = self.folded(self.conv.weight.dtype)  # a pass over the filters in place of one over all points
+        return F.conv2d(x, weight, bias, padding=self.conv.padding)
+
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Filters and biases of this layer as it acts in eval mode, where its normalisation is a scale and a bias for every output;
+        computed in ``dtype``."""
+        norm = self.norm
+        assert norm is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight.to(dtype) / torch.sqrt(norm.running_var.to(dtype) + norm.eps)
+        weight = self.conv.weight.to(dtype) * scale[:, None, None, None]
+        return weight, norm.bias.to(dtype) - norm.running_mean.to(dtype) * scale
 
     @torch.no_grad()
     def fold_into(self, plain: Layer) -> None:
         """Writes this layer as it acts in eval mode into ``plain``, a layer of the same shape without normalisation."""
-        norm = self.norm
-        assert norm is not None
         assert plain.conv.bias is not None
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        # In float64, so that folding costs no more than the rounding of the result.
-        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        plain.conv.weight.copy_(self.conv.weight.double() * scale[:, None, None, None])
-        plain.conv.bias.copy_(norm.bias.double() - norm.running_mean.double() * scale)
+        weight, bias = self.folded(torch.float64)  # so that folding costs no more than the rounding of the result
+        plain.conv.weight.copy_(weight)
+        plain.conv.bias.copy_(bias)
 
     @torch.no_grad()
     def unfold_into(self, normalised: Layer, mean: Tensor, variance: Tensor) -> None:

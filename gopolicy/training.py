@@ -115,6 +115,9 @@ class TrainingConfig:
     grad_clip: float = _option(1.0, "longest gradient; 0 never clips")
     ema: float = _option(0.999, "how much of the averaged weights stays at each step; 0 does not average")
     label_smoothing: float = _option(0.0, "part of the target that is spread over all points; counts in the training loss shown")
+    hold_statistics: bool = _option(
+        False, "with --init: batch normalisation keeps to its running statistics, as in play, and costs no time; else to each batch's"
+    )
     augment: bool = _option(True, "turns and mirrors positions at random; a last phase without teaches which way round people begin")
     teacher: str = _option("", "weights, a file or those of the package by name, whose probabilities are the target, not the played move")
     teacher_uses: int = _option(1, f"times that a batch is used, {APART} steps apart, for which the teacher is asked once")
@@ -648,6 +651,10 @@ def train(
         if checkpoint is None and log is not None:
             save(log)  # from here on there is always something to go on from
         network.train()
+        if config.hold_statistics:
+            for norm in network.modules():
+                if isinstance(norm, nn.modules.batchnorm._BatchNorm):  # torch's own name for all of them, those over processes too
+                    norm.eval()
         steps = itertools.count(counters.step)
         feed = batches.stream(map(teacher.batch, steps) if teacher else steps)
         clock = _Clock()
@@ -986,6 +993,8 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
     initial = None
     if checkpoint is None and args.init:
         initial, config = initial_network(args.init, config, given)
+    elif checkpoint is None and config.hold_statistics:
+        raise OptionError("--hold-statistics is given and no --init: random weights have no statistics that could be held")
     source = args.games or (checkpoint.facts["file"] if checkpoint else None)
     if source is None:
         if args.resume:

@@ -515,7 +515,7 @@ def multiply_adds(network: nn.Module, planes: int) -> int:
         assert isinstance(layer.weight, Tensor)
         counts.append(layer.weight.numel() * output[0, 0].numel())  # every weight once for each point
 
-    counted = copy.deepcopy(network).eval()
+    counted = copy.deepcopy(network).train()  # in eval mode filters that take in their normalisation are applied by no layer of torch's
     for layer in counted.modules():
         if isinstance(layer, nn.Conv2d | Full):
             layer.register_forward_hook(count)
@@ -573,6 +573,8 @@ class Run:
             del deciding["teacher_uses"]
         if self.config.teacher_views == 0:
             del deciding["teacher_views"]
+        if not self.config.hold_statistics:
+            del deciding["hold_statistics"]
         if not self.config.teacher:
             del deciding["teacher"], deciding["teacher_weight"]
         told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]

@@ -159,7 +159,7 @@ def test_runs_with_a_teacher_are_known_whatever_options_came_later(packed_file: 
     (one,) = ablate.plan(chosen, {"teacher": "fast"}, ablate.Budget(positions=10**6), 1, str(packed_file))
     one = replace(one, digest="of those games")
     assert one.key == "1d3a51f4"
-    for later in ({"teacher_uses": 2}, {"teacher_views": 1}):
+    for later in ({"teacher_uses": 2}, {"teacher_views": 1}, {"hold_statistics": True}):
         assert replace(one, config=replace(one.config, **later)).key != one.key
 
 

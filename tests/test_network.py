@@ -72,6 +72,28 @@ def test_forward_equals_the_plain_version(kind, layers):
         np.testing.assert_allclose(mine, plain_forward(network, position), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("layers", [1, 4])
+def test_by_held_statistics_it_learns_as_by_torchs_own_normalisation(layers):
+    """Which is a pass over all points: here the filters take it in."""
+    network, planes = small("residual", layers=layers), random_planes()
+
+    def loss() -> torch.Tensor:
+        network.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(planes), torch.tensor([3, 5, 7]))
+        loss.backward()
+        return loss.detach()
+
+    mine, gradients = loss(), {}
+    for name, parameter in network.named_parameters():
+        gradients[name] = parameter.grad.clone()
+    for layer in network.layers:
+        layer.forward = lambda x, layer=layer: layer.norm(layer.conv(x))
+    np.testing.assert_allclose(loss(), mine, rtol=1e-5)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+        np.testing.assert_allclose(gradients[name], parameter.grad, rtol=1e-3, atol=1e-4 * parameter.grad.abs().max(), err_msg=name)
+
+
 def test_autocast_leaves_the_logits_their_precision():
     """The layers compute in bf16, the sum over the filters and the bias do not: no logit is one of the few that bf16 can tell."""
     network, planes = small("residual", size=19), random_planes(19)

@@ -819,6 +819,9 @@ def test_the_command_on_packed_games(tmp_path, capsys):
     assert description["network"]["planes"] == "alphago12"
     with pytest.raises(TrainingError, match=r"was started from weights\.safetensors, and cannot go on from default"):
         run_command("--out", leg, "--resume", "--init", "default")
+    fresh = str(tmp_path / "fresh")
+    with pytest.raises(training.OptionError, match="--hold-statistics is given and no --init"):
+        run_command(source, "--out", fresh, *options, "--hold-statistics", "--steps=1")
     network, told = weights.load(f"{run}/{training.WEIGHTS}")
     weights.save(tmp_path / "folded.safetensors", network.folded(), {"data": told["data"]})
     folded = str(tmp_path / "folded.safetensors")
@@ -875,7 +878,7 @@ def test_folded_weights_are_trained_with_the_statistics_of_many_batches():
     assert len(source.asked) * config.batch_size == training.UNFOLD_POSITIONS
     seen: dict[torch.nn.Module, torch.Tensor] = {}
     for layer in unfolded.layers:
-        layer.norm.register_forward_pre_hook(lambda norm, given: seen.update({norm: given[0].double()}))
+        layer.register_forward_pre_hook(lambda layer, given: seen.update({layer.norm: layer.conv(given[0]).double()}))
     with torch.no_grad():
         unfolded(torch.cat([Synthetic(config.batch_size, config.seed).batch(step)[0] for step in source.asked]).float())
     for norm, inputs in seen.items():
@@ -883,6 +886,30 @@ def test_folded_weights_are_trained_with_the_statistics_of_many_batches():
         np.testing.assert_allclose(norm.running_mean, mean, atol=1e-4)
         np.testing.assert_allclose(norm.running_var, variance, rtol=1e-4)
     assert len(seen) == config.layers
+
+
+def test_statistics_that_are_held_stay(tmp_path):
+    config = TrainingConfig(**SMALL)
+    source = Synthetic(config.batch_size, config.seed)
+    with torch.no_grad():
+        network = PolicyNetwork(config.network())
+        for parameter in network.parameters():
+            parameter.normal_(std=0.2)
+    initial = training.unfolded(network.folded(), config, source, CPU)
+    options = SMALL | {"steps": 12, "validate_every": 5}
+    straight, broken, free = (tmp_path / name for name in ("straight", "broken", "free"))
+    assert train(straight, initial=initial, hold_statistics=True, **options) == 0
+    assert train(broken, initial=initial, hold_statistics=True, **options | {"steps": 7}) == 0
+    assert train(broken, resume=True, steps=12) == 0
+    assert train(free, initial=initial, **options) == 0
+    before, moved = initial.state_dict(), load_file(free / training.WEIGHTS)
+    for run in (straight, broken):
+        held = load_file(run / training.WEIGHTS)
+        for name, tensor in held.items():
+            statistic = name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+            assert torch.equal(tensor, before[name]) == statistic, name
+            assert not torch.equal(moved[name], before[name])
+        assert weights.load(run / training.WEIGHTS)[1]["training"]["hold_statistics"] is True
 
 
 def test_folded_weights_are_measured_with_the_threads_of_the_run():
