@@ -112,6 +112,11 @@ class Rules:
         stones = handicap(board)
         return komi + {"0": 0, "N": stones, "N-1": max(stones - 1, 0)}[self.bonus]
 
+    @property
+    def sgf(self) -> str:
+        """The name in SGF's RU that comes nearest: by what is counted, and by what White gets for handicap stones."""
+        return "Japanese" if self.scoring == "TERRITORY" else {"0": "NZ", "N": "Chinese", "N-1": "AGA"}[self.bonus]
+
     def described(self) -> dict[str, Any]:
         """As ``kata-get-rules`` answers."""
         tax = "SEKI" if self.scoring == "TERRITORY" else "NONE"
@@ -149,11 +154,14 @@ def plain_name(name: str) -> str:
 
 
 BY_NAME = {plain_name(name): rules for name, rules in NAMED_RULES.items()}
-# GOE and NZ are SGF's names, in RU.
+# GOE and NZ are SGF's names, in RU; collections of professional games have the shorter ones too.
 BY_NAME |= {
     "french": NAMED_RULES["aga"],
     "goe": NAMED_RULES["tromp-taylor"],
     "ing": NAMED_RULES["tromp-taylor"],
+    "inggoe": NAMED_RULES["tromp-taylor"],
+    "jp": NAMED_RULES["japanese"],
+    "jpn": NAMED_RULES["japanese"],
     "nz": NAMED_RULES["new-zealand"],
 }
 

@@ -709,7 +709,7 @@ class Engine:
     # ---- files
 
     def loadsgf(self, arguments: Sequence[str]) -> str:
-        """The position before that move, or the last one. The komi is the file's, where it has one."""
+        """The position before that move, or the last one. Komi and rules are the file's, where it has some that are known."""
         from gopolicy import sgf
 
         if not arguments:
@@ -724,6 +724,13 @@ class Engine:
             raise GtpError("cannot load file") from None
         end = len(record.moves) + 1
         board = record.position(end if number is None else min(number, end))
+        if record.rules:
+            try:
+                named = rules_from(record.rules)
+                if named.sgf != self.rules.sgf:  # else they count the same, and which repetitions are forbidden was told better before
+                    self.rules = named
+            except GoPolicyError as error:
+                say(f"{record.name}: {error}; those that were set before stay")
         board.superko = self.rules.superko
         self._begin(board)
         if math.isfinite(record.komi):
@@ -735,10 +742,12 @@ class Engine:
         from gopolicy import sgf
 
         board = self.board
-        stones = tuple(board.first_stones())
+        stones, moves = tuple(board.first_stones()), tuple(board.moves)
         handicap = len(stones) if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else 0
-        to_play = board.moves[0][0] if board.moves else board.to_play
-        record = sgf.GameRecord(size=board.size, komi=self.komi, handicap=handicap, setup=stones, to_play=to_play, moves=tuple(board.moves))
+        to_play = moves[0][0] if moves else board.to_play
+        record = sgf.GameRecord(
+            size=board.size, komi=self.komi, rules=self.rules.sgf, handicap=handicap, setup=stones, to_play=to_play, moves=moves
+        )
         text = sgf.write_sgf(record)
         if not arguments:
             return text.rstrip("\n")

@@ -20,6 +20,7 @@ import sgfmill.boards
 import torch
 
 from gopolicy import __version__, analysis, gtp, weights
+from gopolicy.analysis import NAMED_RULES
 from gopolicy.board import Board
 from gopolicy.client import find_gnugo
 from gopolicy.coords import BLACK, WHITE, point_from_gtp, point_to_gtp
@@ -540,6 +541,31 @@ def test_a_file_without_komi_leaves_it(tmp_path):
     for text, komi in (("(;SZ[9]KM[0.5];B[dd])", "0.5"), ("(;SZ[9];B[dd])", "0.5"), ("(;SZ[9]KM[x];B[dd])", "0.5")):
         path.write_text(text)
         assert tell(engine, f"loadsgf {path}", "get_komi") == ["=", f"= {komi}"]
+
+
+def test_a_game_is_counted_by_the_rules_that_its_file_names(tmp_path, capsys):
+    """KataGo's loadsgf does so too. Unknown ones, as "Pair go" in a collection of professional games, leave what was set."""
+    engine, path = engine_of(), tmp_path / "game.sgf"
+    for told, name in (
+        ("", "chinese-ogs"), ("Japanese", "japanese"), ("Pair go", "japanese"), ("AGA", "aga"), ("NZ", "new-zealand"), ("", "new-zealand"),
+        ("Chinese", "chinese"), ("JPN", "japanese"), ("koPOSITIONALscoreAREAtaxNONEsui0whbN-1", "aga"),
+    ):  # fmt: skip
+        path.write_text(f"(;SZ[9]RU[{told}];B[dd])")
+        assert tell(engine, f"loadsgf {path}") == ["="]
+        assert engine.rules == NAMED_RULES[name], told
+        assert engine.board.superko == NAMED_RULES[name].superko
+        assert ("game.sgf: unknown rules 'Pair go'" in capsys.readouterr().err) == (told == "Pair go")
+
+
+@pytest.mark.parametrize("name", NAMED_RULES)
+def test_a_written_game_names_the_rules_it_is_counted_by(name, tmp_path):
+    """As far as SGF has names: how repetitions are played is not told by all of them."""
+    engine, other, path = engine_of(), engine_of(), tmp_path / "game.sgf"
+    assert tell(engine, f"kata-set-rules {name}", "play b D4", f"printsgf {path}") == ["=", "=", "="]
+    assert tell(other, f"loadsgf {path}") == ["="]
+    assert (other.rules.scoring, other.rules.bonus) == (engine.rules.scoring, engine.rules.bonus)
+    tell(engine, f"loadsgf {path}")
+    assert engine.rules == NAMED_RULES[name]
 
 
 @pytest.mark.parametrize(
