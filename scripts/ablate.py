@@ -569,12 +569,9 @@ class Run:
         design = {name: value for name, value in told_of(self.configuration.design).items() if name != "games"}
         # As it was when runs began to be told apart: what came later decides nothing in those that do not use it.
         design["augment"] = deciding.pop("augment")
-        if self.config.teacher_uses == 1:
-            del deciding["teacher_uses"]
-        if self.config.teacher_views == 0:
-            del deciding["teacher_views"]
-        if not self.config.hold_statistics:
-            del deciding["hold_statistics"]
+        for later in ("teacher_uses", "teacher_views", "hold_statistics"):
+            if getattr(self.config, later) == getattr(TrainingConfig, later):
+                del deciding[later]
         if not self.config.teacher:
             del deciding["teacher"], deciding["teacher_weight"]
         told = [deciding, design, self.digest, *training.teacher_facts(self.config).values()]
