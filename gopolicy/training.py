@@ -909,6 +909,14 @@ def initial_network(source: str, config: TrainingConfig, given: dict[str, Any]) 
     return network, dataclasses.replace(config, **shape, lr=given.get("lr", INIT_LR))
 
 
+def check_statistics(config: TrainingConfig, initial: PolicyNetwork | None) -> None:
+    """Raises OptionError where the statistics of ``initial`` are to be held, and it has none; None stands for random weights."""
+    if config.hold_statistics and initial is None:
+        raise OptionError("--hold-statistics is given and no --init: random weights have no statistics that could be held")
+    if config.hold_statistics and config.kind != "residual":
+        raise OptionError(f"--hold-statistics is given, and networks of the kind {config.kind} have no batch normalisation: leave it out")
+
+
 def unfolded(network: PolicyNetwork, config: TrainingConfig, batches: BatchSource, workers: Workers) -> PolicyNetwork:
     """A folded network as it can be trained: its running statistics are those of the first ``UNFOLD_POSITIONS`` of the run."""
     device = workers.device if workers.device.type == "cuda" else torch.device("cpu")  # Apple's GPUs have no float64
@@ -993,8 +1001,8 @@ def run(args: argparse.Namespace, command: str = "gopolicy train") -> int:
     initial = None
     if checkpoint is None and args.init:
         initial, config = initial_network(args.init, config, given)
-    elif checkpoint is None and config.hold_statistics:
-        raise OptionError("--hold-statistics is given and no --init: random weights have no statistics that could be held")
+    if checkpoint is None:
+        check_statistics(config, initial)
     source = args.games or (checkpoint.facts["file"] if checkpoint else None)
     if source is None:
         if args.resume:

@@ -610,6 +610,7 @@ def plan(chosen: Iterable[Set], base: dict[str, Any], budget: Budget, seeds: int
         for each, tests in wanted.values():
             try:
                 config = TrainingConfig(**base | each.options | {"seed": seed})
+                training.check_statistics(config, None)
                 with torch.random.fork_rng(devices=[]):
                     network = each.design.network(config)
             except GoPolicyError as error:

@@ -133,6 +133,8 @@ def test_what_is_planned(packed_file: Path) -> None:
     assert run.config.validate_every == 7
     with pytest.raises(ablate.AblationError, match=r"two different configurations are named a$"):
         ablate.plan([one, ablate.Set("other", (c("a", filters=6),))], base, ablate.Budget(positions=512), 1, str(packed_file))
+    with pytest.raises(ablate.AblationError, match=r"configuration held: --hold-statistics .* random weights have no statistics"):
+        ablate.plan([ablate.Set("e", (c("held", hold_statistics=True),))], base, ablate.Budget(positions=512), 1, str(packed_file))
 
 
 def test_a_number_without_a_point_is_the_same_setting(packed_file: Path) -> None:

@@ -26,7 +26,7 @@ from gopolicy import batches, games, metrics, policy, symmetry, training, weight
 from gopolicy.board import Board
 from gopolicy.coords import point_to_sgf
 from gopolicy.errors import DeviceError, WeightsError
-from gopolicy.features import encode
+from gopolicy.features import PLANE_SETS, encode
 from gopolicy.network import PolicyConfig, PolicyNetwork
 from gopolicy.training import TrainingConfig, TrainingError, Workers, learning_rate
 from tests.synthetic import Synthetic, validation
@@ -822,6 +822,11 @@ def test_the_command_on_packed_games(tmp_path, capsys):
     fresh = str(tmp_path / "fresh")
     with pytest.raises(training.OptionError, match="--hold-statistics is given and no --init"):
         run_command(source, "--out", fresh, *options, "--hold-statistics", "--steps=1")
+    plain = PolicyNetwork(PolicyConfig(planes="alphago12", in_planes=PLANE_SETS["alphago12"].planes, filters=4, layers=2, kind="alphago"))
+    weights.save(tmp_path / "plain.safetensors", plain, {})
+    with pytest.raises(training.OptionError, match="networks of the kind alphago have no batch normalisation"):
+        run_command(source, "--out", fresh, "--init", str(tmp_path / "plain.safetensors"), "--hold-statistics", "--steps=1")
+    assert not Path(fresh).exists()
     network, told = weights.load(f"{run}/{training.WEIGHTS}")
     weights.save(tmp_path / "folded.safetensors", network.folded(), {"data": told["data"]})
     folded = str(tmp_path / "folded.safetensors")
