@@ -745,9 +745,8 @@ class Engine:
         stones, moves = tuple(board.first_stones()), tuple(board.moves)
         handicap = len(stones) if len(stones) > 1 and all(colour == BLACK for colour, _ in stones) else 0
         to_play = moves[0][0] if moves else board.to_play
-        record = sgf.GameRecord(
-            size=board.size, komi=self.komi, rules=self.rules.sgf, handicap=handicap, setup=stones, to_play=to_play, moves=moves
-        )
+        rules = "" if self.komi % 0.5 else self.rules.sgf  # beside Chinese rules, quarters of a point would be read as stones
+        record = sgf.GameRecord(size=board.size, komi=self.komi, rules=rules, handicap=handicap, setup=stones, to_play=to_play, moves=moves)
         text = sgf.write_sgf(record)
         if not arguments:
             return text.rstrip("\n")

@@ -561,7 +561,9 @@ def test_a_game_is_counted_by_the_rules_that_its_file_names(tmp_path, capsys):
 def test_a_written_game_names_the_rules_it_is_counted_by(name, tmp_path):
     """As far as SGF has names: how repetitions are played is not told by all of them."""
     engine, other, path = engine_of(), engine_of(), tmp_path / "game.sgf"
-    assert tell(engine, f"kata-set-rules {name}", "play b D4", f"printsgf {path}") == ["=", "=", "="]
+    for komi in ("3.75", "6.25"):  # in which collections count stones
+        assert tell(engine, f"kata-set-rules {name}", f"komi {komi}", f"printsgf {path}", f"loadsgf {path}", "get_komi")[-1] == f"= {komi}"
+    assert tell(engine, "komi 7.5", "play b D4", f"printsgf {path}") == ["=", "=", "="]
     assert tell(other, f"loadsgf {path}") == ["="]
     assert (other.rules.scoring, other.rules.bonus) == (engine.rules.scoring, engine.rules.bonus)
     tell(engine, f"loadsgf {path}")
