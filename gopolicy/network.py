@@ -104,11 +104,10 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm2d(outputs) if normalised else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.norm is None or self.norm.training:
-            x = self.conv(x)
-            return x if self.norm is None else self.norm(x)
-        weight, bias = self.folded(self.conv.weight.dtype)  # a pass over the filters in place of one over all points
-        return F.conv2d(x, weight, bias, padding=self.conv.padding)
+        if self.norm is not None and not self.norm.training:  # a pass over the filters in place of one over all points
+            return F.conv2d(x, *self.folded(self.conv.weight.dtype), padding=self.conv.padding)
+        x = self.conv(x)
+        return x if self.norm is None else self.norm(x)
 
     def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Filters and biases of this layer as it acts in eval mode, where its normalisation is a scale and a bias for every output;
